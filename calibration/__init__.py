@@ -1,0 +1,1 @@
+"""Makes the artefacts that the live path loads: weights, galleries, thresholds. Trains, adapts, evaluates."""

@@ -1,0 +1,1 @@
+"""The synthetic signer: lexicon, motion, landmarks and video with exact ground truth."""

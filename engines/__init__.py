@@ -1,0 +1,1 @@
+"""Perception: pixels to landmarks, features and embeddings, and the runtimes that execute networks."""

@@ -1,0 +1,123 @@
+"""`Landmarks`: what a pose estimator sees in one frame, and `LandmarkTrack`: the same for every tick of a clip."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float32]
+
+PARTS: dict[str, tuple[int, int]] = {
+    "pose": (33, 4),
+    "left_hand": (21, 3),
+    "right_hand": (21, 3),
+    "pose_world": (33, 3),
+    "left_hand_world": (21, 3),
+    "right_hand_world": (21, 3),
+}
+"""Each part's shape; the field order of `Landmarks`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Landmarks:
+    """Landmarks of one person in one frame. An absent part is NaN throughout, never zero.
+
+    Image coordinates are in [0, 1] of the frame's width (x) and height (y), z as MediaPipe gives it, in the
+    scale of x. Left and right are the signer's own. Source: MediaPipe Holistic's topology (33 + 21 + 21).
+    """
+
+    pose: Array  # (33, 4) x, y, z, visibility
+    left_hand: Array  # (21, 3) x, y, z
+    right_hand: Array  # (21, 3) x, y, z
+    pose_world: Array  # (33, 3) metres, origin mid-hip
+    left_hand_world: Array  # (21, 3) metres, NaN where the estimator has none (Holistic)
+    right_hand_world: Array  # (21, 3) metres, NaN where the estimator has none
+    width: int  # of the frame, pixels
+    height: int  # of the frame, pixels
+    estimator: str  # name and version of what made them
+
+    def __post_init__(self) -> None:
+        for name, shape in PARTS.items():
+            value = getattr(self, name)
+            if value.shape != shape or value.dtype != np.float32:
+                raise ValueError(f"{name} must be float32 {shape}, not {value.dtype} {value.shape}")
+        if self.width <= 0 or self.height <= 0:
+            raise ValueError(f"frame size must be positive, not {self.width}x{self.height}")
+
+    def __repr__(self) -> str:
+        seen = [name for name in ("pose", "left_hand", "right_hand") if self.has(name)]
+        return f"Landmarks({'+'.join(seen) or 'nothing'}, {self.width}x{self.height}, {self.estimator})"
+
+    def has(self, part: str) -> bool:
+        """Whether the part (a key of `PARTS`) was found."""
+        return not bool(np.isnan(getattr(self, part)[0, 0]))
+
+    @classmethod
+    def absent(cls, width: int, height: int, estimator: str) -> Landmarks:
+        """Landmarks of a frame in which nobody is seen: every part NaN."""
+        parts = {name: np.full(shape, np.nan, np.float32) for name, shape in PARTS.items()}
+        return cls(**parts, width=width, height=height, estimator=estimator)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class LandmarkTrack:
+    """Landmarks of T consecutive ticks at 25 Hz (40 ms each)."""
+
+    pose: Array  # (T, 33, 4)
+    left_hand: Array  # (T, 21, 3)
+    right_hand: Array  # (T, 21, 3)
+    pose_world: Array  # (T, 33, 3)
+    left_hand_world: Array  # (T, 21, 3)
+    right_hand_world: Array  # (T, 21, 3)
+    width: int
+    height: int
+    estimator: str
+    start_s: float = 0.0  # stream seconds of the first tick
+
+    def __post_init__(self) -> None:
+        ticks = len(self.pose)
+        for name, shape in PARTS.items():
+            value = getattr(self, name)
+            if value.shape != (ticks, *shape) or value.dtype != np.float32:
+                raise ValueError(f"{name} must be float32 {(ticks, *shape)}, not {value.dtype} {value.shape}")
+
+    def __len__(self) -> int:
+        return len(self.pose)
+
+    def __repr__(self) -> str:
+        return f"LandmarkTrack({len(self)} ticks from {self.start_s:.2f} s, {self.width}x{self.height}, {self.estimator})"
+
+    def at(self, tick: int) -> Landmarks:
+        """The landmarks of one tick (views, not copies)."""
+        parts = {name: getattr(self, name)[tick] for name in PARTS}
+        return Landmarks(**parts, width=self.width, height=self.height, estimator=self.estimator)
+
+    def cut(self, first: int, last: int) -> LandmarkTrack:
+        """Ticks `first` to `last`, the last one excluded."""
+        parts = {name: getattr(self, name)[first:last] for name in PARTS}
+        return LandmarkTrack(
+            **parts,
+            width=self.width,
+            height=self.height,
+            estimator=self.estimator,
+            start_s=self.start_s + first * 0.04,
+        )
+
+    @classmethod
+    def of(cls, ticks: Iterable[Landmarks], start_s: float = 0.0) -> LandmarkTrack:
+        """Stack the landmarks of consecutive ticks.
+
+        Raises:
+            ValueError: there are none.
+        """
+        rows = list(ticks)
+        if not rows:
+            raise ValueError("a landmark track needs at least one tick")
+        parts = {name: np.stack([getattr(row, name) for row in rows]) for name in PARTS}
+        first = rows[0]
+        return cls(
+            **parts, width=first.width, height=first.height, estimator=first.estimator, start_s=start_s
+        )

@@ -1,0 +1,1 @@
+"""Network definitions in PyTorch; imported for training and export, never by the live path."""

@@ -1,0 +1,1 @@
+"""Pose estimators: an RGB image to landmarks."""

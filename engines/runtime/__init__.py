@@ -1,0 +1,1 @@
+"""Runtimes that execute networks behind one `Engine` protocol."""

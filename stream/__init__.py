@@ -1,0 +1,1 @@
+"""Live and causal: frames in, events out. Knows no training."""

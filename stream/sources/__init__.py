@@ -1,0 +1,1 @@
+"""Where frames come from: webcam, RTSP, file, demo, and whatever else FFmpeg opens."""
