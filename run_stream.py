@@ -29,15 +29,24 @@ class Command(Protocol):
 
 
 COMMANDS = {
-    "live": ("stream.commands.live", "watch a camera, stream or file and publish what is signed (the default)"),
-    "demo": ("calibration.commands.demo", "enrol signs and spot them live in a built-in clip; no camera needed"),
+    "live": (
+        "stream.commands.live",
+        "watch a camera, stream or file and publish what is signed (the default)",
+    ),
+    "demo": (
+        "calibration.commands.demo",
+        "enrol signs and spot them live in a built-in clip; no camera needed",
+    ),
     "enrol": ("calibration.commands.enrol", "teach signs, one short clip each, or from the live camera"),
     "gallery": ("calibration.commands.gallery", "list, show, remove or rebuild enrolled signs"),
     "listen": ("stream.commands.listen", "print events as they arrive, or run a command for each"),
     "explain": ("calibration.commands.explain", "why was a sign detected, or not?"),
-    "evaluate": ("calibration.commands.evaluate", "score one-shot recognition and spotting against ground truth"),
+    "evaluate": (
+        "calibration.commands.evaluate",
+        "score one-shot recognition and spotting against ground truth",
+    ),
     "replay": ("stream.commands.replay", "repeat a recorded run exactly"),
-    "bench": ("calibration.commands.bench", "measure latency, throughput and memory"),
+    "bench": ("stream.commands.bench", "measure latency, throughput and memory"),
     "cameras": ("stream.commands.cameras", "list cameras and their modes"),
     "doctor": ("stream.commands.doctor", "say what this machine can do, and what to install for more"),
     "keys": ("stream.commands.keys", "make CURVE keys for publishing beyond this machine"),

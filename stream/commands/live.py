@@ -1,0 +1,178 @@
+"""`signspot live`, the same as `run_stream.py` alone: watch a source and publish what is signed."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from engines.encoders import Encoder, load_encoder
+from engines.pose.mediapipe import HolisticPose
+from stream.curve import read_server_keys
+from stream.events import Message
+from stream.gallery import GalleryWatcher
+from stream.ledger import LedgerWriter
+from stream.pipeline import Options, Pipeline
+from stream.publisher import Publisher, Stamper
+from stream.recording import Recorder
+from stream.sources import open_source
+from stream.sources.base import Source
+from stream.terminal import TerminalView
+from stream.view import Observation
+
+SUMMARY = "Watch a camera, a stream or a file, and publish which known signs are being signed."
+DEFAULT_ADDRESS = "tcp://127.0.0.1:5570"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    watch = parser.add_argument_group("what to watch")
+    watch.add_argument(
+        "--source",
+        default="0",
+        metavar="S",
+        help="camera number, /dev/videoN or name (see `signspot cameras`); rtsp://..., a file, or `demo` (default: 0)",
+    )
+    watch.add_argument("--gallery", type=Path, metavar="DIR", help="signs to spot, made by `signspot enrol`")
+    watch.add_argument(
+        "--speed",
+        choices=("realtime", "max"),
+        default="realtime",
+        help="files only: play at their own pace, or as fast as they can be processed with no frame dropped",
+    )
+    watch.add_argument("--loop", action="store_true", help="files only: start again at the end, for ever")
+    watch.add_argument("--mirrored", action="store_true", help="the camera shows a mirror image")
+    watch.add_argument(
+        "--encoder", default="slgcn2d", metavar="NAME", help="a shipped encoder or a bundle's folder"
+    )
+    watch.add_argument(
+        "--threads", type=int, default=1, metavar="N", help="CPU threads of each encoder (default: 1)"
+    )
+    send = parser.add_argument_group("what to send")
+    send.add_argument(
+        "--publish",
+        default=DEFAULT_ADDRESS,
+        metavar="ADDR",
+        help=f"ZeroMQ address; tcp://127.0.0.1:* takes a free port and says which (default: {DEFAULT_ADDRESS})",
+    )
+    send.add_argument("--stream", default="cam", metavar="NAME", help="the stream's name in every topic")
+    send.add_argument("--encoding", choices=("msgpack", "json"), default="msgpack", help="of the messages")
+    send.add_argument("--landmarks", action="store_true", help="publish the landmarks of every tick too")
+    send.add_argument(
+        "--preview", action="store_true", help="publish a small picture too, at most 10 a second"
+    )
+    send.add_argument("--keys", type=Path, metavar="DIR", help="CURVE keys made by `signspot keys`")
+    send.add_argument(
+        "--insecure", action="store_true", help="allow an address beyond this machine without CURVE keys"
+    )
+    keep = parser.add_argument_group("what to keep and show")
+    keep.add_argument("--record", type=Path, metavar="FILE", help="write every message as a line of JSON")
+    keep.add_argument(
+        "--record-run",
+        type=Path,
+        metavar="DIR",
+        help="record the run so that `signspot replay` can repeat it",
+    )
+    keep.add_argument("--show", action="store_true", help="open a window with the video, skeleton and scores")
+    keep.add_argument("--quiet", action="store_true", help="print nothing but errors")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run until the source ends or Ctrl-C; returns the exit status."""
+    source = open_source(args.source, speed=args.speed, loop=args.loop)
+    with HolisticPose() as estimator:
+        encoder = load_encoder(
+            args.encoder, estimator=estimator.name, threads=args.threads, mirrored=args.mirrored
+        )
+        return run_source(args, source, estimator, [encoder])
+
+
+def run_source(
+    args: argparse.Namespace, source: Source, estimator: HolisticPose, encoders: Sequence[Encoder]
+) -> int:
+    """Run one source through the pipeline with the options of `live`; also used by `signspot demo`."""
+    galleries = GalleryWatcher(args.gallery) if args.gallery else None
+    stamper = Stamper(args.stream)
+    with contextlib.ExitStack() as stack:
+        sinks: list[Callable[[Message], None]] = []
+        publisher = stack.enter_context(
+            Publisher(
+                args.publish,
+                encoding=args.encoding,
+                insecure=args.insecure,
+                curve=read_server_keys(args.keys) if args.keys else None,
+            )
+        )
+        sinks.append(publisher.send)
+        ledger = LedgerWriter(args.record_run) if args.record_run else None
+        for path in [args.record, ledger.events_file if ledger else None]:
+            if path is not None:
+                sinks.append(stack.enter_context(Recorder(path)).write)
+        latest = LatestObservation()
+        pipeline = Pipeline(
+            source=source,
+            estimator=estimator,
+            encoders=encoders,
+            stamper=stamper,
+            sinks=sinks,
+            galleries=galleries,
+            options=Options(landmarks=args.landmarks, preview=args.preview, mirrored=args.mirrored),
+            ledger=ledger,
+            observer=latest.put if args.show else None,
+        )
+        if not args.quiet:
+            view = stack.enter_context(TerminalView())
+            view.note(
+                f"publishing on {publisher.endpoint}; listen with: signspot listen --connect {publisher.endpoint}"
+            )
+            if galleries is None:
+                view.note("no --gallery: nothing can be spotted; teach signs with `signspot enrol`")
+            pipeline.add_sink(view.take)
+        stack.callback(pipeline.stop)
+        pipeline.start()
+        if args.show:
+            show(pipeline, latest)
+        else:
+            while not pipeline.wait(0.2):
+                pass
+    return 0
+
+
+class LatestObservation:
+    """The newest observation, for a view that looks when it has time."""
+
+    def __init__(self) -> None:
+        self._newest: Observation | None = None
+        self._fresh = threading.Event()
+
+    def put(self, observation: Observation) -> None:
+        """Replace the observation by a newer one."""
+        self._newest = observation
+        self._fresh.set()
+
+    def take(self, timeout_s: float) -> Observation | None:
+        """The newest observation if one came that was not taken yet, else None when the time is out."""
+        if not self._fresh.wait(timeout_s):
+            return None
+        self._fresh.clear()
+        return self._newest
+
+
+def show(pipeline: Pipeline, latest: LatestObservation) -> None:
+    """Draw in a window on the main thread until the source ends or the window is closed.
+
+    Raises:
+        ConfigError: there is no display.
+    """
+    from stream.window import ShowWindow  # opens a display: only where one is asked for
+
+    with ShowWindow("Signspot") as window:
+        while not pipeline.wait(0.0):
+            observation = latest.take(0.05)
+            if observation is not None:
+                if not window.show(observation):
+                    return
+            elif not window.idle():
+                return

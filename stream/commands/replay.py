@@ -1,0 +1,67 @@
+"""`signspot replay`: repeat a recorded run, and say whether the same events came out."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import Progress
+
+from engines.encoders import load_encoder
+from engines.pose.mediapipe import HolisticPose
+from stream.events import Detection, Message
+from stream.recording import Recorder, read_messages
+from stream.replay import differences, frames_in, replay, setup_of
+
+SUMMARY = "Repeat a run that was recorded with `--record-run`, and compare its events with the recorded ones."
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("run", type=Path, metavar="DIR", help="folder made by `--record-run`")
+    parser.add_argument("--record", type=Path, metavar="FILE", help="write the messages as lines of JSON")
+    parser.add_argument(
+        "--encoder", default="slgcn2d", metavar="NAME", help="a shipped encoder or a bundle's folder"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Replay; the exit status is 1 where the events differ."""
+    setup = setup_of(args.run)
+    messages: list[Message] = []
+    with contextlib.ExitStack() as stack:
+        sinks: list[Callable[[Message], None]] = [messages.append]
+        if args.record is not None:
+            sinks.append(stack.enter_context(Recorder(args.record)).write)
+        estimator = stack.enter_context(HolisticPose())
+        encoder = load_encoder(args.encoder, estimator=estimator.name, mirrored=setup.mirrored)
+        progress = stack.enter_context(Progress(console=Console(stderr=True), transient=True))
+        bar = progress.add_task("replaying", total=frames_in(args.run))
+
+        def send(message: Message) -> None:
+            for sink in sinks:
+                sink(message)
+
+        replay(
+            args.run,
+            estimator=estimator,
+            encoders=[encoder],
+            send=send,
+            progress=lambda done: progress.update(bar, completed=done),
+        )
+    for message in messages:
+        if isinstance(message, Detection):
+            print(f"{message.start_s:7.2f} - {message.end_s:7.2f} s  {message.gloss}  {message.score:.3f}")
+    events = args.run / "events.jsonl"
+    if not events.exists():
+        print("the recording holds no events to compare with")
+        return 0
+    found = list(differences(messages, list(read_messages(events))))
+    for line in found:
+        sys.stderr.write(f"{line}\n")
+    print("the same events, bit for bit" if not found else f"{len(found)} differences")
+    return 1 if found else 0

@@ -1,0 +1,98 @@
+"""Where time goes: how long items waited for each stage and how long it worked on them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream.events import Percentiles, StageLatency
+
+MEMORY = 1024
+"""Items that percentiles are taken over: about 40 s of ticks."""
+
+
+def percentiles(values_ms: Iterable[float] | NDArray[np.float64]) -> Percentiles | None:
+    """p50, p95, p99 and max in milliseconds, or None where there is nothing to measure."""
+    values = np.fromiter(values_ms, float) if not isinstance(values_ms, np.ndarray) else values_ms
+    if not len(values):
+        return None
+    p50, p95, p99 = np.percentile(values, [50, 95, 99])
+    return Percentiles(p50=float(p50), p95=float(p95), p99=float(p99), max=float(values.max()))
+
+
+class Meter:
+    """The newest measurements of one quantity, in fixed memory. Written by one thread, read by any."""
+
+    __slots__ = ("_count", "_values")
+
+    def __init__(self) -> None:
+        self._values = np.zeros(MEMORY)
+        self._count = 0
+
+    @property
+    def count(self) -> int:
+        """Measurements since the start."""
+        return self._count
+
+    def add(self, value_ms: float) -> None:
+        """Note one measurement, in milliseconds."""
+        self._values[self._count % MEMORY] = value_ms
+        self._count += 1
+
+    def recent(self) -> NDArray[np.float64]:
+        """The newest measurements (up to `MEMORY` of them), in no particular order, milliseconds."""
+        return self._values[: min(self._count, MEMORY)].copy()
+
+
+class StageMeters:
+    """Waits and works of every stage, by name, in the order in which the stages were first seen."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._meters: dict[str, tuple[Meter, Meter]] = {}
+
+    def note(self, stage: str, *, wait_ms: float, work_ms: float) -> None:
+        """Note that one item waited and was worked on, in milliseconds."""
+        pair = self._meters.get(stage)
+        if pair is None:
+            with self._lock:
+                pair = self._meters.setdefault(stage, (Meter(), Meter()))
+        pair[0].add(wait_ms)
+        pair[1].add(work_ms)
+
+    def report(self) -> dict[str, StageLatency]:
+        """Percentiles of each stage's wait and work."""
+        with self._lock:
+            meters = dict(self._meters)
+        report = {}
+        for name, (wait, work) in meters.items():
+            wait_ms, work_ms = percentiles(wait.recent()), percentiles(work.recent())
+            if wait_ms is not None and work_ms is not None:
+                report[name] = StageLatency(wait_ms=wait_ms, work_ms=work_ms, count=work.count)
+        return report
+
+
+class Rate:
+    """Events a second over the last few seconds."""
+
+    def __init__(self, window_s: float = 5.0) -> None:
+        self._window_ns = int(window_s * 1e9)
+        self._stamps_ns = np.zeros(2048, np.int64)
+        self._count = 0
+
+    def add(self, at_ns: int) -> None:
+        """Note one event at a time of the monotonic clock."""
+        self._stamps_ns[self._count % len(self._stamps_ns)] = at_ns
+        self._count += 1
+
+    def per_second(self, now_ns: int) -> float:
+        """Events a second over the window that ends now; over a shorter one just after the first event."""
+        stamps = self._stamps_ns[: min(self._count, len(self._stamps_ns))]
+        recent = stamps[stamps > now_ns - self._window_ns]
+        if len(recent) < 2:
+            return 0.0
+        span_ns = max(now_ns - int(recent.min()), 1)
+        return float((len(recent) - 1) / span_ns * 1e9)

@@ -1,0 +1,466 @@
+"""The live pipeline: one source, a ring, a pose thread, a spotting thread, and the messages they send.
+
+Capture never waits for the rest; the pose thread reads the ring, the spotting thread a short bounded queue behind it.
+What depends on time (which frames were dropped, the degradation level, when a gallery was swapped) is decided here
+and written to the ledger; what is computed from those decisions is `stream.stages`'.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import cv2
+import psutil
+
+from engines.encoders import Encoder
+from engines.errors import GalleryError
+from engines.pose.base import PoseEstimator
+from stream.degradation import Governor, Level, ladder
+from stream.events import (
+    Degradation,
+    Detection,
+    EngineStatus,
+    Hypothesis,
+    Message,
+    Preview,
+    SourceState,
+    Status,
+)
+from stream.clock import Tick
+from stream.frame import Frame
+from stream.gallery import Gallery, GalleryWatcher
+from stream.latency import Meter, Rate, StageMeters, percentiles
+from stream.ledger import FrameLine, GalleryLine, LedgerWriter, StartLine
+from stream.publisher import Stamper
+from stream.reporting import Reporter
+from stream.ring import FrameRing, RingReader
+from stream.sources.base import Source, SourceChange
+from stream.stages import PoseStage, SpottingStage
+from stream.view import Observation
+from stream.visibility import HINTS, ViewMonitor
+
+RING_FRAMES = 16
+"""Half a second at 30 fps: rides out a hiccup of the machine, and no frame older than that is ever posed."""
+QUEUE_TICKS = 8
+"""Ticks between the pose and the spotting thread; a full queue holds the pose thread back."""
+PREVIEW_S = 0.1
+STATUS_S = 1.0
+BUSY_S = 3.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What a run may turn on."""
+
+    landmarks: bool = False  # publish the landmarks of every tick
+    preview: bool = False  # publish a JPEG, at most 10 a second
+    mirrored: bool = False  # the camera's picture is mirrored
+
+
+@dataclass(slots=True)
+class _Posed:
+    """What the pose thread hands on."""
+
+    ticks: list[Tick]
+    frame: Frame
+    level: Level
+    at_ns: int
+
+
+class _Busy:
+    """Share of the last seconds in which one thread worked."""
+
+    def __init__(self) -> None:
+        self._spans: deque[tuple[int, int]] = deque()
+
+    def add(self, start_ns: int, end_ns: int) -> None:
+        self._spans.append((start_ns, end_ns))
+        while self._spans and self._spans[0][1] < end_ns - BUSY_S * 1e9:
+            self._spans.popleft()
+
+    def share(self) -> float:
+        spans = list(self._spans)
+        if len(spans) < 2:
+            return 0.0
+        return sum(end - start for start, end in spans) / max(spans[-1][1] - spans[0][0], 1)
+
+
+class Pipeline:
+    """One stream from its source to its messages.
+
+    Args:
+        source: where frames come from.
+        estimator: poses frames.
+        encoders: embed windows; at least one.
+        stamper: numbers the messages.
+        sinks: take every message, from several threads (publisher, recorder).
+        galleries: gives the gallery and its later editions; None to run without.
+        options: what to publish beyond the default.
+        ledger: records the run.
+        observer: takes the newest observation after every tick (a view); must return soon.
+    """
+
+    def __init__(
+        self,
+        *,
+        source: Source,
+        estimator: PoseEstimator,
+        encoders: Sequence[Encoder],
+        stamper: Stamper,
+        sinks: Sequence[Callable[[Message], None]] = (),
+        galleries: GalleryWatcher | None = None,
+        options: Options | None = None,
+        ledger: LedgerWriter | None = None,
+        observer: Callable[[Observation], None] | None = None,
+    ) -> None:
+        self._source = source
+        self._estimator = estimator
+        self._encoders = list(encoders)
+        self._stamper = stamper
+        self._sinks = list(sinks)
+        self._galleries = galleries
+        self._options = options or Options()
+        self._ledger = ledger
+        self._observer = observer
+        self._gallery: Gallery | None = galleries.current if galleries else None
+        self._spotting = SpottingStage(encoders, self._gallery)
+        self._reporter = Reporter(
+            stamper, self._send, realtime=source.realtime, landmarks=self._options.landmarks
+        )
+        self._ring = FrameRing(RING_FRAMES)
+        self._governor = Governor(ladder([encoder.name for encoder in encoders]))
+        self._queue: queue.Queue[_Posed | None] = queue.Queue(QUEUE_TICKS)
+        self._threads: list[threading.Thread] = []
+        self._stopping = threading.Event()
+        self._ended = threading.Event()
+        self._woken = threading.Event()
+        self._failure: BaseException | None = None
+        self._change = SourceChange("connecting", "", time.monotonic_ns())
+        self._gallery_trouble = ""
+
+        self._meters = StageMeters()
+        self._processing = Meter()
+        self._rate_in, self._rate_ticks = Rate(), Rate()
+        self._busy_pose, self._busy_spotting = _Busy(), _Busy()
+        self._visibility = ViewMonitor()
+        self._frames_in = self._overwritten = self._gaps = self._ticks = 0
+        self._segment = 0
+        self._lost = False
+        self._zero_us: int | None = None
+        self._process = psutil.Process()
+        self._cpu: deque[tuple[float, int]] = deque(maxlen=6)
+        self._recent: deque[Detection] = deque(maxlen=8)
+        self._transcript: Hypothesis | None = None
+        self._status: Status | None = None
+
+    # -- running ---------------------------------------------------------------------------------------------
+
+    def add_sink(self, sink: Callable[[Message], None]) -> None:
+        """Let one more taker have every message; before `start`."""
+        self._sinks.append(sink)
+
+    def start(self) -> None:
+        """Start the threads and the source."""
+        if self._ledger is not None:
+            self._record_start(self._ledger)
+        reader = self._ring.reader(blocking=not self._source.realtime)
+        loops: list[tuple[str, Callable[[], None]]] = [
+            ("pose", lambda: self._pose_loop(reader)),
+            ("spotting", self._spotting_loop),
+            ("status", self._status_loop),
+        ]
+        if self._options.preview:
+            loops.append(("preview", self._preview_loop))
+        self._threads = [
+            threading.Thread(target=self._guarded, args=(loop,), name=name, daemon=True)
+            for name, loop in loops
+        ]
+        for thread in self._threads:
+            thread.start()
+        self._source.start(self._on_frame, self._on_change)
+
+    def wait(self, timeout_s: float | None = None) -> bool:
+        """Wait until the source has ended and all of it is spotted; False when the time is out before.
+
+        Raises:
+            SignspotError: what made the run fail.
+        """
+        ended = self._ended.wait(timeout_s)
+        if self._failure is not None:
+            raise self._failure
+        return ended
+
+    def stop(self) -> None:
+        """Stop now, within a second; what was being spotted is dropped."""
+        self._stopping.set()
+        self._woken.set()
+        self._source.stop()
+        self._ring.close()
+        for thread in self._threads:
+            thread.join(timeout=1.0)
+        if self._ledger is not None:
+            self._ledger.close()
+            self._ledger = None
+
+    @property
+    def status(self) -> Status | None:
+        """The newest status message."""
+        return self._status
+
+    @property
+    def ring(self) -> FrameRing:
+        """The ring of decoded frames, for further readers."""
+        return self._ring
+
+    def _guarded(self, loop: Callable[[], None]) -> None:
+        try:
+            loop()
+        except BaseException as error:  # whatever it is, the run must end and say so
+            self._failure = self._failure or error
+            self._stopping.set()
+            self._woken.set()
+            self._ring.close()
+            self._ended.set()
+
+    # -- capture (the source's threads) ----------------------------------------------------------------------
+
+    def _on_frame(self, frame: Frame) -> None:
+        if self._zero_us is None:
+            age_us = (time.monotonic_ns() - frame.captured_ns) / 1e3
+            self._zero_us = int(time.time_ns() / 1e3 - age_us - frame.pts_s * 1e6)
+        self._frames_in += 1
+        self._rate_in.add(frame.captured_ns)
+        self._ring.write(frame)
+
+    def _on_change(self, change: SourceChange) -> None:
+        self._change = change
+        self._woken.set()
+        if change.state == "ended":
+            self._ring.close()
+
+    # -- pose ------------------------------------------------------------------------------------------------
+
+    def _pose_loop(self, reader: RingReader) -> None:
+        stage = PoseStage(self._estimator)
+        dropped = 0
+        while not self._stopping.is_set():
+            item = reader.next(timeout_s=0.2)
+            if item is None:
+                if reader.done:
+                    break
+                continue
+            frame, missed = item
+            self._overwritten += missed
+            dropped += missed
+            level = self._governor.current
+            wanted = stage.wants(frame, level)
+            if self._ledger is not None:
+                self._record_frame(self._ledger, frame, missed, wanted)
+            if not wanted:
+                continue
+            start_ns = time.monotonic_ns()
+            waited_ms = (start_ns - frame.captured_ns) / 1e6
+            ticks = stage.pose(frame)
+            done_ns = time.monotonic_ns()
+            self._busy_pose.add(start_ns, done_ns)
+            self._meters.note("pose", wait_ms=waited_ms, work_ms=stage.pose_ms)
+            self._meters.note("ticks", wait_ms=0.0, work_ms=stage.ticks_ms)
+            if self._source.realtime:
+                busy = max(self._busy_pose.share(), self._busy_spotting.share())
+                if self._governor.observe(done_ns, dropped=dropped, waited_ms=waited_ms, busy=busy):
+                    self._woken.set()
+            dropped = 0
+            self._hand_on(_Posed(ticks, frame, level, done_ns))
+        self._hand_on(None)
+
+    def _hand_on(self, posed: _Posed | None) -> None:
+        while not self._stopping.is_set():
+            try:
+                return self._queue.put(posed, timeout=0.2)
+            except queue.Full:
+                continue
+
+    # -- spotting --------------------------------------------------------------------------------------------
+
+    def _spotting_loop(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                posed = self._queue.get(timeout=0.2)
+            except queue.Empty:
+                continue
+            if posed is None:
+                for detection in self._reporter.end(self._spotting.flush()):
+                    self._recent.append(detection)
+                self._woken.set()
+                return
+            start_ns = time.monotonic_ns()
+            for tick in posed.ticks:
+                self._tick(tick, posed, start_ns)
+            self._busy_spotting.add(start_ns, time.monotonic_ns())
+
+    def _tick(self, tick: Tick, posed: _Posed, start_ns: int) -> None:
+        self._take_new_gallery()
+        outcome = self._spotting.push(tick, posed.level)
+        for stage, work_ms in outcome.work_ms.items():
+            self._meters.note(stage, wait_ms=(start_ns - posed.at_ns) / 1e6, work_ms=work_ms)
+        publish_ns = time.monotonic_ns()
+        detections = self._reporter.tick(tick, outcome)
+        now_ns = time.monotonic_ns()
+        self._meters.note("publish", wait_ms=0.0, work_ms=(now_ns - publish_ns) / 1e6)
+        self._processing.add((now_ns - tick.captured_ns) / 1e6)
+        self._rate_ticks.add(now_ns)
+        self._ticks += 1
+        if tick.lost and not self._lost:
+            self._gaps += 1
+        self._lost = tick.lost
+        self._segment = tick.segment
+        self._visibility.push(tick.landmarks)
+        self._recent.extend(detections)
+        if self._observer is not None:
+            spotter = self._spotting.spotter
+            self._observer(
+                Observation(
+                    frame=posed.frame,
+                    tick=tick,
+                    bars=spotter.bars() if spotter is not None else (),
+                    detections=tuple(self._recent),
+                    status=self._status,
+                    transcript=self._transcript,
+                )
+            )
+
+    def _take_new_gallery(self) -> None:
+        if self._galleries is None:
+            return
+        edition = self._galleries.poll()
+        if edition is None:
+            return
+        try:
+            self._spotting.take(edition)
+        except GalleryError as error:
+            self._gallery_trouble = f"the edited gallery is not used: {error}"
+            return
+        self._gallery, self._gallery_trouble = edition, ""
+        if self._ledger is not None:
+            folder = self._ledger.keep_gallery(edition.path)
+            self._ledger.gallery(GalleryLine(tick=self._ticks, folder=folder))
+        self._woken.set()
+
+    # -- messages --------------------------------------------------------------------------------------------
+
+    def _send(self, message: Message) -> None:
+        if isinstance(message, Hypothesis):
+            self._transcript = message
+        for sink in self._sinks:
+            sink(message)
+
+    def _status_loop(self) -> None:
+        spotting = self._threads[1]
+        while True:
+            over = not spotting.is_alive() and self._change.state == "ended"
+            self._status = self._make_status()
+            self._send(self._status)
+            if over:
+                self._ended.set()
+                return
+            if self._stopping.is_set():
+                return
+            self._woken.wait(STATUS_S if spotting.is_alive() else 0.05)
+            self._woken.clear()
+
+    def _make_status(self) -> Status:
+        now_ns = time.monotonic_ns()
+        view = self._visibility.view()
+        used = self._process.cpu_times()
+        self._cpu.append((used.user + used.system, self._ticks))
+        (cpu_then, ticks_then), (cpu_now, ticks_now) = self._cpu[0], self._cpu[-1]
+        ticks = ticks_now - ticks_then
+        names = [encoder.name for encoder in self._encoders]
+        in_gallery = list(self._gallery.encoders) if self._gallery else []
+        reason = self._change.reason
+        if self._gallery_trouble or (self._galleries and self._galleries.trouble):
+            trouble = self._gallery_trouble or (self._galleries.trouble if self._galleries else "")
+            reason = f"{reason}; {trouble}" if reason else trouble
+        state: SourceState = self._change.state
+        return self._stamper.stamp(
+            Status,
+            segment=self._segment,
+            source=self._source.name,
+            state=state,
+            state_reason=reason,
+            people="unknown",
+            view=view,
+            view_hint=HINTS[view],
+            fps_in=self._rate_in.per_second(now_ns),
+            fps_processed=self._rate_ticks.per_second(now_ns),
+            frames_in=self._frames_in,
+            frames_dropped={"overwritten": self._overwritten} | self._source.discarded(),
+            gaps=self._gaps,
+            degradation=Degradation(
+                level=self._governor.level,
+                gives_up=self._governor.current.gives_up,
+                reason=self._governor.reason,
+            ),
+            stages=self._meters.report(),
+            processing_ms=percentiles(self._processing.recent()),
+            cpu_ms_per_tick=(cpu_now - cpu_then) * 1e3 / ticks if ticks > 0 else None,
+            encoders=names,
+            encoders_missing=sorted(set(names) ^ set(in_gallery)) if in_gallery else [],
+            engines={encoder.name: _engine_status(encoder) for encoder in self._encoders},
+            glosses=len(self._gallery.glosses) if self._gallery else 0,
+            gallery=str(self._gallery.path) if self._gallery else "",
+            utc_of_zero_us=self._zero_us,
+        )
+
+    def _preview_loop(self) -> None:
+        reader = self._ring.reader(blocking=False)
+        while not self._stopping.wait(PREVIEW_S) and not reader.done:
+            frame = reader.latest()
+            if frame is None:
+                continue
+            _, jpeg = cv2.imencode(".jpg", cv2.cvtColor(frame.image, cv2.COLOR_RGB2BGR))
+            self._send(
+                self._stamper.stamp(Preview, segment=self._segment, pts_s=frame.pts_s, jpeg=jpeg.tobytes())
+            )
+
+    # -- ledger ----------------------------------------------------------------------------------------------
+
+    def _record_start(self, ledger: LedgerWriter) -> None:
+        ledger.start(
+            StartLine(
+                format=1,
+                stream=self._stamper.stream,
+                source=self._source.name,
+                realtime=self._source.realtime,
+                encoders={encoder.name: encoder.fingerprint for encoder in self._encoders},
+                estimator=self._estimator.name,
+                mirrored=self._options.mirrored,
+                gallery=ledger.keep_gallery(self._gallery.path if self._gallery else None),
+            )
+        )
+
+    def _record_frame(self, ledger: LedgerWriter, frame: Frame, missed: int, posed: bool) -> None:
+        ledger.frame(
+            FrameLine(
+                index=frame.index,
+                pts_s=frame.pts_s,
+                captured_ns=frame.captured_ns,
+                connection=frame.connection,
+                dropped=missed,
+                level=self._governor.level,
+                posed=posed,
+            ),
+            frame if posed else None,
+        )
+
+
+def _engine_status(encoder: Encoder) -> EngineStatus:
+    place = encoder.where()
+    return EngineStatus(
+        device=place.device, runtime=place.runtime, precision=place.precision, reason=place.reason
+    )
