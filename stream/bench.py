@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import resource
-import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -54,7 +53,6 @@ class Measurement:
     samples: tuple[Sample, ...] = ()
     tick_s: tuple[float, ...] = ()  # since the first tick
     tick_processing_ms: tuple[float, ...] = ()
-    lag_ms: Percentiles | None = None  # of the detections
 
 
 @dataclass(slots=True)
@@ -72,7 +70,11 @@ class TickLog:
 
 
 def measure(
-    pipeline: Pipeline, log: TickLog, *, seconds: float | None, progress: threading.Event | None = None
+    pipeline: Pipeline,
+    log: TickLog,
+    *,
+    seconds: float | None,
+    on_second: Callable[[float], None] | None = None,
 ) -> Measurement:
     """Run a pipeline and measure it.
 
@@ -80,7 +82,7 @@ def measure(
         pipeline: not yet started, with `log.note` as its observer.
         log: collects the ticks.
         seconds: how long to run; None until the source ends.
-        progress: set once a second, for a progress bar.
+        on_second: called about once a second with the seconds since the first tick, for a progress bar.
 
     Raises:
         SignspotError: what made the run fail.
@@ -107,8 +109,8 @@ def measure(
             )
         )
         levels.append(status.degradation.level if status else 0)
-        if progress is not None:
-            progress.set()
+        if on_second is not None:
+            on_second(samples[-1].at_s)
     if not log.done_ns:
         raise ValueError("the source gave no frame to measure")
     return _summary(log, samples, start_ns, levels, pipeline.status)

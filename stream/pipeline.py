@@ -199,8 +199,8 @@ class Pipeline:
         """Stop now, within a second; what was being spotted is dropped."""
         self._stopping.set()
         self._woken.set()
+        self._ring.close()  # first: it releases the writer of a file that is held back
         self._source.stop()
-        self._ring.close()
         for thread in self._threads:
             thread.join(timeout=1.0)
         if self._ledger is not None:
@@ -239,6 +239,8 @@ class Pipeline:
 
     def _on_change(self, change: SourceChange) -> None:
         self._change = change
+        if change.error is not None:
+            self._failure = self._failure or change.error
         self._woken.set()
         if change.state == "ended":
             self._ring.close()
