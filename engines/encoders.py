@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
+import importlib.resources
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Protocol
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from engines import skeleton
+from engines.bundle import ModelBundle
+from engines.errors import BundleError
 from engines.landmarks import Landmarks
+from engines.runtime.base import Placement
+from engines.runtime.onnxruntime import Device, OnnxRuntimeEngine
+from engines.ticks import TICK_HZ as TICK_HZ
 
-TICK_HZ = 25
-TICK_S = 1 / TICK_HZ
-WINDOW_TICKS = 16
+_TINY = np.float32(1e-12)
 
 
 class Encoder(Protocol):
@@ -38,6 +46,10 @@ class Encoder(Protocol):
         """Hash over weights, pose estimator, features and window lengths; a gallery made by another is refused."""
         ...
 
+    def where(self) -> Placement:
+        """Where the network runs, and why not somewhere better."""
+        ...
+
     def prepare(self, landmarks: Landmarks) -> NDArray[np.float32]:
         """The features of one tick, computed once however many windows it is in. Shape is the encoder's own."""
         ...
@@ -52,3 +64,137 @@ class Encoder(Protocol):
             float32 (B, D), rows of unit length. Each row depends on its own window alone, to the last bit.
         """
         ...
+
+
+class BundleEncoder:
+    """The encoder that a model bundle holds: an SL-GCN on 27 keypoints, run by an engine."""
+
+    def __init__(
+        self,
+        bundle: ModelBundle,
+        *,
+        estimator: str,
+        threads: int = 1,
+        mirrored: bool = False,
+        device: Device = "auto",
+    ) -> None:
+        """Make the bundle ready to run.
+
+        Args:
+            bundle: network, card and background.
+            estimator: name of the pose estimator that makes the landmarks; part of the fingerprint.
+            threads: CPU threads for one run.
+            mirrored: the camera shows a mirror image; landmarks are turned back, so that a gallery fits both kinds.
+            device: where to run.
+
+        Raises:
+            BundleError: the network does not fit the features of this version, or its card.
+            EngineError: the network cannot be executed.
+        """
+        card = bundle.card
+        if card.features != skeleton.FEATURES:
+            raise BundleError(
+                f"{bundle.folder} was trained on features {card.features!r}, this version of Signspot computes "
+                f"{skeleton.FEATURES!r}: use weights and program of the same version"
+            )
+        self._engine = OnnxRuntimeEngine(bundle.model, threads=threads, device=device)
+        shapes = [spec.shape[1:] for spec in (*self._engine.inputs, *self._engine.outputs)]
+        expected = [(skeleton.CHANNELS, skeleton.TICKS, skeleton.JOINTS), (card.dimension,)]
+        if shapes != expected:
+            raise BundleError(
+                f"the network in {bundle.folder} maps windows of shapes {shapes}, its card and features say "
+                f"{expected}: network and card do not belong together"
+            )
+        self._input = self._engine.inputs[0].name
+        self._output = self._engine.outputs[0].name
+        self._bundle = bundle
+        self._mirrored = mirrored
+        what = (card.name, card.model_sha256, estimator, card.features, card.window_lengths)
+        self._fingerprint = hashlib.sha256(msgspec.json.encode(what)).hexdigest()
+        # What is compiled or allocated on first use is done here, so that no live tick waits for it.
+        self.embed([np.zeros((skeleton.TICKS, skeleton.JOINTS, 3), np.float32)])
+
+    @property
+    def name(self) -> str:
+        """The encoder's key in galleries and on the wire."""
+        return self._bundle.card.name
+
+    @property
+    def dimension(self) -> int:
+        """D of the embedding."""
+        return self._bundle.card.dimension
+
+    @property
+    def window_lengths(self) -> tuple[int, ...]:
+        """Lengths in ticks of the windows that are embedded live."""
+        return self._bundle.card.window_lengths
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over weights, pose estimator, features and window lengths."""
+        return self._fingerprint
+
+    @property
+    def background(self) -> NDArray[np.float32] | None:
+        """Embeddings (N, D) of signs that are in no gallery, unit length; None where the bundle has none."""
+        return self._bundle.background
+
+    def where(self) -> Placement:
+        """Device, runtime, precision, and why."""
+        return self._engine.where()
+
+    def prepare(self, landmarks: Landmarks) -> NDArray[np.float32]:
+        """Keypoints float32 (27, 3) of one tick; see `engines.skeleton.keypoints`."""
+        return skeleton.keypoints(landmarks, mirrored=self._mirrored)
+
+    def embed(self, windows: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+        """Embed windows of prepared ticks.
+
+        Args:
+            windows: B arrays (L, 27, 3), each of any length L >= 2.
+
+        Returns:
+            float32 (B, D), rows of unit length, or zero where the network has nothing to say: similar to nothing.
+        """
+        embeddings = np.empty((len(windows), self.dimension), np.float32)
+        # One run a window: no runtime promises the same bits for another batch size, and a batch saves only 5%.
+        for row, window in enumerate(windows):
+            features = skeleton.window_input(window)[np.newaxis]
+            embedding = self._engine.run({self._input: features})[self._output][0]
+            embeddings[row] = embedding / max(np.linalg.norm(embedding), _TINY)
+        return embeddings
+
+
+def load_encoder(
+    name_or_path: str = "slgcn2d",
+    *,
+    estimator: str,
+    threads: int = 1,
+    mirrored: bool = False,
+    device: Device = "auto",
+) -> BundleEncoder:
+    """Load an encoder that ships with Signspot, or one from a bundle's folder.
+
+    Args:
+        name_or_path: name of shipped weights ("slgcn2d"), or a folder.
+        estimator: name of the pose estimator that makes the landmarks.
+        threads: CPU threads for one run.
+        mirrored: the camera shows a mirror image.
+        device: where to run.
+
+    Raises:
+        BundleError: there is no such bundle, or it is damaged.
+        EngineError: the network cannot be executed.
+    """
+    shipped = Path(str(importlib.resources.files("engines"))) / "weights"
+    folder = Path(name_or_path)
+    if not folder.is_dir():
+        folder = shipped / name_or_path
+    if not folder.is_dir():
+        names = sorted(path.name for path in shipped.iterdir() if path.is_dir()) if shipped.is_dir() else []
+        raise BundleError(
+            f"there is no encoder {name_or_path!r}: give a bundle's folder, or one of the shipped: "
+            f"{', '.join(names) or 'none'}"
+        )
+    bundle = ModelBundle.load(folder)
+    return BundleEncoder(bundle, estimator=estimator, threads=threads, mirrored=mirrored, device=device)

@@ -1,0 +1,214 @@
+"""Model bundles: a folder with a network, a card that says what it is, and hashes that say it is whole."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import hashlib
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import msgspec
+import numpy as np
+import safetensors
+import safetensors.numpy
+from numpy.typing import NDArray
+
+from engines.errors import BundleError, EngineError
+from engines.runtime.base import TensorSpec
+
+MODEL = "model.onnx"
+CARD = "card.json"
+BACKGROUND = "background.safetensors"
+README = "README.md"
+
+
+class Card(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a network is. `ModelBundle.write` fills in the hashes and the tensor specs."""
+
+    name: str  # "slgcn2d", the encoder's key on the wire
+    dimension: int  # of an embedding
+    features: str  # version of the features it was trained on, as `engines.skeleton.FEATURES` spells it
+    window_lengths: tuple[int, ...]  # ticks, of the windows embedded live; each is resampled to 16
+    trained_on: tuple[str, ...]  # data sets, with their licences
+    metrics: dict[str, float]  # measured, name -> value
+    licence: str  # of the weights
+    notes: str = ""
+    inputs: tuple[TensorSpec, ...] = ()
+    outputs: tuple[TensorSpec, ...] = ()
+    model_sha256: str = ""
+    background_sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ModelBundle:
+    """A bundle whose files have been read and fit their hashes."""
+
+    folder: Path
+    card: Card
+    model: bytes  # the ONNX file
+    background: NDArray[np.float32] | None  # (N, D) embeddings of signs that are in no gallery, unit length
+
+    def __repr__(self) -> str:
+        return f"ModelBundle({self.card.name}, {self.card.model_sha256[:12]}, {self.folder})"
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read a bundle and check every file against the card.
+
+        Raises:
+            BundleError: a file is missing, is not what it should be, or fails its hash.
+        """
+        try:
+            card = msgspec.json.decode(_read(folder, CARD), type=Card)
+        except msgspec.DecodeError as error:
+            raise BundleError(f"{folder / CARD} is no model card: {error}. {_REMEDY}") from error
+        model = _read(folder, MODEL)
+        _verify(folder / MODEL, model, card.model_sha256)
+        background = None
+        if card.background_sha256 is not None:
+            raw = _read(folder, BACKGROUND)
+            _verify(folder / BACKGROUND, raw, card.background_sha256)
+            background = _background(folder / BACKGROUND, raw, card.dimension)
+        return cls(folder, card, model, background)
+
+    @classmethod
+    def write(
+        cls,
+        folder: Path,
+        *,
+        model: bytes,
+        card: Card,
+        background: NDArray[np.float32] | None = None,
+        readme: str | None = None,
+    ) -> Self:
+        """Write a bundle; whatever was at `folder` is replaced as a whole or, if anything fails, left alone.
+
+        Args:
+            folder: where to; its parent is made if need be.
+            model: an ONNX network, "windows" float32 (N, C, 16, V) to "embeddings" float32 (N, D), N free.
+            card: all but hashes and tensor specs, which are filled in here.
+            background: float32 (N, D), unit length: embeddings that calibrate thresholds, or None.
+            readme: the model card in prose, or None.
+
+        Raises:
+            BundleError: the network does not load, or the folder cannot be written.
+        """
+        from engines.runtime.onnxruntime import OnnxRuntimeEngine
+
+        try:
+            engine = OnnxRuntimeEngine(model, device="cpu")
+        except EngineError as error:
+            raise BundleError(
+                f"the network for {folder} does not load, so nothing is written: {error}"
+            ) from error
+        files = {MODEL: model}
+        if background is not None:
+            files[BACKGROUND] = safetensors.numpy.save({"embeddings": np.ascontiguousarray(background)})
+        card = msgspec.structs.replace(
+            card,
+            inputs=engine.inputs,
+            outputs=engine.outputs,
+            model_sha256=_sha256(model),
+            background_sha256=_sha256(files[BACKGROUND]) if background is not None else None,
+        )
+        files[CARD] = msgspec.json.format(msgspec.json.encode(card), indent=2) + b"\n"
+        if readme is not None:
+            files[README] = readme.encode()
+        try:
+            _replace_folder(folder, files)
+        except OSError as error:
+            raise BundleError(
+                f"the bundle cannot be written to {folder}: {error.strerror or error}"
+            ) from error
+        return cls.load(folder)
+
+
+_REMEDY = "Fetch the bundle again, or train it anew"
+
+
+def _sha256(raw: bytes) -> str:
+    return hashlib.sha256(raw).hexdigest()
+
+
+def _read(folder: Path, name: str) -> bytes:
+    try:
+        return (folder / name).read_bytes()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise BundleError(
+            f"the model bundle {folder} has no readable {name} ({reason}). {_REMEDY}"
+        ) from error
+
+
+def _verify(path: Path, raw: bytes, expected: str) -> None:
+    found = _sha256(raw)
+    if found != expected:
+        raise BundleError(
+            f"{path} fails its hash: SHA-256 {found[:12]}..., but its card says {expected[:12] or 'nothing'}.... "
+            f"{_REMEDY}"
+        )
+
+
+def _background(path: Path, raw: bytes, dimension: int) -> NDArray[np.float32]:
+    try:
+        embeddings = safetensors.numpy.load(raw)["embeddings"]
+    except (safetensors.SafetensorError, KeyError) as error:
+        raise BundleError(f"{path} holds no tensor 'embeddings': {error}. {_REMEDY}") from error
+    if embeddings.dtype != np.float32 or embeddings.shape[1:] != (dimension,):
+        shape = f"{embeddings.dtype} {embeddings.shape}"
+        raise BundleError(f"{path} must hold float32 (N, {dimension}), not {shape}. {_REMEDY}")
+    return embeddings
+
+
+def _replace_folder(folder: Path, files: dict[str, bytes]) -> None:
+    """Put a folder with just these files in the place of `folder`, in one step."""
+    folder = folder.resolve()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    new = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        new.chmod(0o755)
+        for name, raw in files.items():
+            with (new / name).open("wb") as file:
+                file.write(raw)
+                file.flush()
+                os.fsync(file.fileno())
+        if folder.exists():
+            _exchange(new, folder)
+        else:
+            new.rename(folder)
+        _sync(folder.parent)
+    finally:
+        shutil.rmtree(new, ignore_errors=True)  # the old one after an exchange, or what failed
+
+
+def _exchange(one: Path, other: Path) -> None:
+    """Let two folders swap names: atomic on Linux, else in two renames with the old one kept until both are done."""
+    renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if renameat2 is not None:
+        at_cwd, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+        if renameat2(at_cwd, os.fsencode(one), at_cwd, os.fsencode(other), exchange) == 0:
+            return
+        code = ctypes.get_errno()
+        if code not in (errno.EINVAL, errno.ENOSYS):  # those: this file system cannot
+            raise OSError(code, os.strerror(code))
+    aside = one.with_name(one.name + "-old")
+    other.rename(aside)
+    try:
+        one.rename(other)
+    except OSError:
+        aside.rename(other)
+        raise
+    aside.rename(one)
+
+
+def _sync(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
