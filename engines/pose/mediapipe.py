@@ -98,11 +98,14 @@ class HolisticPose:
     def reset(self) -> None:
         """Forget the tracking state (40 to 70 ms: the networks are loaded anew).
 
-        What follows is the same, to the last bit, as from a new estimator.
+        What follows is the same, to the last bit, as from a new estimator. Where there is nothing to forget, this
+        costs nothing.
 
         Raises:
             PoseError: the graph does not open.
         """
+        if self._open and self._time_us == 0:
+            return
         self.close()
         self._time_us = 0
         self._muted = True
