@@ -1,0 +1,399 @@
+"""`Gallery`: the signs that can be spotted, as a folder that is replaced atomically, and `GalleryWatcher` over its edits.
+
+    gallery.json            signs, thresholds, where each exemplar comes from; names the exemplars' SHA-256
+    exemplars.safetensors   the embedded exemplars of every encoder
+    landmarks/*.safetensors the landmarks that they were made from, one unchanging file a take, named by content
+    clips/                  clips recorded from the live camera
+
+`gallery.json` is what makes an edition valid: new exemplars are written beside the old ones, then the JSON is replaced,
+then the exemplars take their final name. Whichever step a crash comes after, one whole edition can be loaded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Self
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_tensors
+from safetensors.numpy import save as save_tensors
+
+from engines.errors import GalleryError, GalleryNotFound
+from engines.landmarks import PARTS, LandmarkTrack
+
+FORMAT = 1
+INDEX = "gallery.json"
+EXEMPLARS = "exemplars.safetensors"
+PENDING = "exemplars.safetensors.new"
+LANDMARKS = "landmarks"
+CLIPS = "clips"
+
+
+class Take(msgspec.Struct, frozen=True, kw_only=True):
+    """One performance of a sign, and where it comes from."""
+
+    gloss: str
+    clip: str  # file name, for people; the clip itself is not needed again
+    first_tick: int  # the sign within `landmarks`, 25 Hz
+    last_tick: int  # the first tick after it
+    estimator: str  # that posed the clip
+    enrolled_utc: str  # ISO 8601
+    landmarks: str  # file of the whole clip's landmarks, within the gallery
+
+
+class Impostors(msgspec.Struct, frozen=True, kw_only=True):
+    """How similar an encoder finds what is not the sign: the cohort that its cosine is normalised by."""
+
+    mean: float
+    deviation: float
+
+
+class Sign(msgspec.Struct, frozen=True, kw_only=True):
+    """One gloss: how sure a spotting of it has to be."""
+
+    gloss: str
+    threshold: float  # in deviations of the impostors above their mean
+    nudge: float = 0.0  # the user's own correction of the threshold, kept when the rest is computed again
+    impostors: dict[str, Impostors] = {}  # by encoder
+    kin: list[str] = []  # glosses too similar to be told apart from this one
+
+
+class _EncoderEntry(msgspec.Struct, frozen=True, kw_only=True):
+    fingerprint: str
+
+
+class _Index(msgspec.Struct, frozen=True, kw_only=True):
+    """`gallery.json`."""
+
+    format: int
+    exemplars_sha256: str
+    encoders: dict[str, _EncoderEntry]
+    signs: list[Sign]
+    takes: list[Take]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Exemplars:
+    """The embedded exemplars of one encoder."""
+
+    fingerprint: str  # of the encoder that made them
+    vectors: NDArray[np.float32]  # (N, D), unit length
+    takes: NDArray[np.int32]  # (N,) index of the take that each was made from
+    ticks: NDArray[np.int32]  # (N,) how long the span is that each was cut from
+
+    def __post_init__(self) -> None:
+        count = len(self.vectors)
+        if self.vectors.ndim != 2 or self.takes.shape != (count,) or self.ticks.shape != (count,):
+            raise ValueError(
+                f"exemplars need (N, D), (N,) and (N,), not {self.vectors.shape}, {self.takes.shape}, {self.ticks.shape}"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Gallery:
+    """One edition of a gallery; never changed, only replaced by another edition."""
+
+    path: Path
+    signs: tuple[Sign, ...] = ()  # one a gloss, in alphabetic order
+    takes: tuple[Take, ...] = ()
+    exemplars: Mapping[str, Exemplars] = field(default_factory=dict)  # by encoder
+
+    def __repr__(self) -> str:
+        return (
+            f"Gallery({self.path}, {len(self.signs)} signs, {len(self.takes)} takes, {list(self.exemplars)})"
+        )
+
+    @property
+    def glosses(self) -> tuple[str, ...]:
+        """The glosses, in alphabetic order; the order of every score array's columns."""
+        return tuple(sign.gloss for sign in self.signs)
+
+    @property
+    def encoders(self) -> tuple[str, ...]:
+        """Names of the encoders that the exemplars were embedded by."""
+        return tuple(self.exemplars)
+
+    def landmarks(self, take: Take) -> LandmarkTrack:
+        """The landmarks of the whole clip that a take is from.
+
+        Raises:
+            GalleryError: the file is missing or damaged.
+        """
+        path = self.path / take.landmarks
+        try:
+            tensors = load_tensors(path.read_bytes())
+            width, height = (int(value) for value in tensors["size"])
+            parts: dict[str, Any] = {name: tensors[name] for name in PARTS}
+            return LandmarkTrack(**parts, width=width, height=height, estimator=take.estimator)
+        except (OSError, SafetensorError, KeyError, ValueError) as error:
+            raise GalleryError(
+                f"{path}: the landmarks of {take.gloss!r} cannot be read ({error}): enrol the sign again"
+            ) from error
+
+    def without(self, glosses: Sequence[str]) -> Gallery:
+        """The same gallery without some glosses."""
+        kept = [index for index, take in enumerate(self.takes) if take.gloss not in glosses]
+        place = np.full(len(self.takes), -1, np.int32)
+        place[kept] = np.arange(len(kept))
+        exemplars = {}
+        for name, old in self.exemplars.items():
+            rows = place[old.takes] >= 0
+            exemplars[name] = Exemplars(
+                old.fingerprint, old.vectors[rows], place[old.takes[rows]], old.ticks[rows]
+            )
+        return replace(
+            self,
+            signs=tuple(sign for sign in self.signs if sign.gloss not in glosses),
+            takes=tuple(self.takes[index] for index in kept),
+            exemplars=exemplars,
+        )
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Load the newest whole edition.
+
+        Raises:
+            GalleryNotFound: there is no gallery at `path`, or no sign in it.
+            GalleryError: it is damaged, or of a format that this version does not know.
+        """
+        for _ in range(3):  # an edition may be replaced between reading the one file and the other
+            index = _read_index(path)
+            for name in (EXEMPLARS, PENDING):
+                content = _read(path / name)
+                if content is not None and _sha256(content) == index.exemplars_sha256:
+                    return cls(
+                        path=path,
+                        signs=tuple(index.signs),
+                        takes=tuple(index.takes),
+                        exemplars=_exemplars(path / name, content, index),
+                    )
+            time.sleep(0.01)
+        raise GalleryError(
+            f"{path / EXEMPLARS} is damaged, or not the file that {INDEX} belongs to: "
+            f"restore both, or run `signspot gallery rebuild --gallery {path}`"
+        )
+
+    @classmethod
+    def load_sources(cls, path: Path) -> Self:
+        """Load signs and takes without their exemplars: enough to embed them anew.
+
+        Raises:
+            GalleryNotFound: there is no gallery at `path`, or no sign in it.
+            GalleryError: its index is damaged.
+        """
+        index = _read_index(path)
+        return cls(path=path, signs=tuple(index.signs), takes=tuple(index.takes))
+
+    @classmethod
+    def load_or_new(cls, path: Path) -> Self:
+        """Load the gallery at `path`, or begin an empty one there.
+
+        Raises:
+            GalleryError: there is one, but it is damaged.
+        """
+        return cls.load(path) if (path / INDEX).exists() else cls(path=path)
+
+    def save(self) -> None:
+        """Replace the gallery at `path` by this edition, all of it or nothing.
+
+        Raises:
+            GalleryError: the folder cannot be written.
+        """
+        tensors: dict[str, NDArray[np.generic]] = {}
+        for name, exemplars in self.exemplars.items():
+            tensors[f"{name}/vectors"] = np.ascontiguousarray(exemplars.vectors)
+            tensors[f"{name}/takes"] = np.ascontiguousarray(exemplars.takes)
+            tensors[f"{name}/ticks"] = np.ascontiguousarray(exemplars.ticks)
+        content = save_tensors(tensors)
+        index = _Index(
+            format=FORMAT,
+            exemplars_sha256=_sha256(content),
+            encoders={
+                name: _EncoderEntry(fingerprint=one.fingerprint) for name, one in self.exemplars.items()
+            },
+            signs=list(self.signs),
+            takes=list(self.takes),
+        )
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            _promote_pending(self.path)
+            _write_durably(self.path / PENDING, content)
+            _replace_durably(self.path / INDEX, msgspec.json.format(msgspec.json.encode(index), indent=1))
+            os.replace(self.path / PENDING, self.path / EXEMPLARS)
+            _sync_folder(self.path)
+            self._remove_unused_landmarks()
+        except OSError as error:
+            raise GalleryError(f"the gallery {self.path} cannot be written: {error}") from error
+
+    def keep_landmarks(self, track: LandmarkTrack) -> str:
+        """Write a clip's landmarks into the gallery's folder; returns the name for `Take.landmarks`.
+
+        Raises:
+            GalleryError: the folder cannot be written.
+        """
+        tensors: dict[str, NDArray[np.generic]] = {
+            name: np.ascontiguousarray(getattr(track, name)) for name in PARTS
+        }
+        tensors["size"] = np.array([track.width, track.height], np.int32)
+        content = save_tensors(tensors)
+        name = f"{LANDMARKS}/{_sha256(content)[:24]}.safetensors"
+        try:
+            (self.path / LANDMARKS).mkdir(parents=True, exist_ok=True)
+            _replace_durably(self.path / name, content)
+        except OSError as error:
+            raise GalleryError(f"the gallery {self.path} cannot be written: {error}") from error
+        return name
+
+    def _remove_unused_landmarks(self) -> None:
+        used = {take.landmarks for take in self.takes}
+        for file in (self.path / LANDMARKS).glob("*.safetensors"):
+            if f"{LANDMARKS}/{file.name}" not in used:
+                file.unlink(missing_ok=True)
+
+
+class GalleryWatcher:
+    """Looks for new editions of the gallery in use. Not for use from two threads at once."""
+
+    def __init__(self, path: Path, *, every_s: float = 0.5) -> None:
+        """Load the gallery.
+
+        Args:
+            path: its folder.
+            every_s: how often the folder is looked at, however often `poll` is called.
+
+        Raises:
+            GalleryError: there is none, or it is damaged.
+        """
+        self.current: Gallery = Gallery.load(path)
+        self.trouble = ""  # why the newest edit is not taken up, "" when there is nothing to say
+        self._path = path
+        self._every_s = every_s
+        self._stamp = self._look()
+        self._next_s = time.monotonic() + every_s
+
+    def poll(self) -> Gallery | None:
+        """A new whole edition, or None; a broken one leaves the current edition and sets `trouble`."""
+        now_s = time.monotonic()
+        if now_s < self._next_s:
+            return None
+        self._next_s = now_s + self._every_s
+        stamp = self._look()
+        if stamp == self._stamp:
+            return None
+        self._stamp = stamp
+        try:
+            self.current = Gallery.load(self._path)
+        except GalleryError as error:
+            self.trouble = f"the edited gallery is not used: {error}"
+            return None
+        self.trouble = ""
+        return self.current
+
+    def _look(self) -> tuple[tuple[int, int, int], ...]:
+        stamps = []
+        for name in (INDEX, EXEMPLARS, PENDING):
+            try:
+                seen = (self._path / name).stat()
+                stamps.append((seen.st_ino, seen.st_size, seen.st_mtime_ns))
+            except OSError:
+                stamps.append((0, 0, 0))
+        return tuple(stamps)
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None
+
+
+def _read_index(path: Path) -> _Index:
+    if not path.exists():
+        raise GalleryNotFound(
+            f"there is no gallery at {path}: teach a sign with `signspot enrol --gallery {path} CLIP`"
+        )
+    content = _read(path / INDEX)
+    if content is None:
+        raise GalleryNotFound(
+            f"{path} holds no {INDEX}: teach a sign with `signspot enrol --gallery {path} CLIP`"
+        )
+    try:
+        index = msgspec.json.decode(content, type=_Index)
+    except msgspec.MsgspecError as error:
+        raise GalleryError(
+            f"{path / INDEX} is damaged: {error}; restore it, or enrol the signs again"
+        ) from error
+    if index.format != FORMAT:
+        raise GalleryError(f"{path / INDEX} has format {index.format}, this Signspot reads format {FORMAT}")
+    if not index.signs:
+        raise GalleryNotFound(
+            f"the gallery {path} is empty: teach a sign with `signspot enrol --gallery {path} CLIP`"
+        )
+    return index
+
+
+def _exemplars(path: Path, content: bytes, index: _Index) -> dict[str, Exemplars]:
+    try:
+        tensors = load_tensors(content)
+        found = {
+            name: Exemplars(
+                entry.fingerprint,
+                tensors[f"{name}/vectors"],
+                tensors[f"{name}/takes"],
+                tensors[f"{name}/ticks"],
+            )
+            for name, entry in index.encoders.items()
+        }
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise GalleryError(f"{path} is damaged: {error}; restore it, or enrol the signs again") from error
+    for one in found.values():
+        if len(one.takes) and not 0 <= one.takes.min() <= one.takes.max() < len(index.takes):
+            raise GalleryError(
+                f"{path} has exemplars of takes that {INDEX} does not know: enrol the signs again"
+            )
+    return found
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _promote_pending(path: Path) -> None:
+    """Finish what a crash interrupted: exemplars that the index already names get their final name."""
+    pending, index = _read(path / PENDING), _read(path / INDEX)
+    if pending is not None and index is not None and _sha256(pending).encode() in index:
+        os.replace(path / PENDING, path / EXEMPLARS)
+
+
+def _write_durably(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _replace_durably(path: Path, content: bytes) -> None:
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        _write_durably(beside, content)
+        os.replace(beside, path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def _sync_folder(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

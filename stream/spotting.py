@@ -1,0 +1,337 @@
+"""From embeddings to spottings: similarity to the gallery, and the online decision what was signed, and when.
+
+Everything here is the same to the last bit for the same ticks, whatever the machine's load.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from engines.encoders import TICK_HZ, Encoder
+from engines.errors import GalleryMismatch
+from stream.clock import Tick
+from stream.gallery import Gallery
+from stream.windows import Window
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """How near one gloss is right now."""
+
+    gloss: str
+    score: float  # fused cosine
+    threshold: float  # the cosine that it has to beat
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spotted:
+    """One sign was spotted."""
+
+    gloss: str
+    score: float  # fused cosine at the peak
+    confidence: float  # 0..1
+    start_s: float  # stream seconds
+    end_s: float  # stream seconds
+    peak_s: float  # stream seconds, the middle of the best window
+    runner_up: tuple[str, float] | None  # the best other gloss at the peak, and its fused cosine
+    per_encoder: Mapping[str, float]  # cosine of each encoder at the peak
+    newest_tick: int  # index of the newest tick that the decision used
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scores:
+    """Similarity of B windows to G glosses, in the gallery's order."""
+
+    spans: tuple[tuple[int, int], ...]  # first and last tick of each window
+    cosine: Floats  # (B, G) fused
+    normal: Floats  # (B, G) fused; deviations of the impostors above their mean
+    spread: Floats  # (B, G) one deviation, in units of cosine
+    per_encoder: Mapping[str, Floats]  # (B, G) cosine; NaN where the encoder has no such window
+
+
+class Similarity:
+    """Compares embeddings with a gallery: the best exemplar of each gloss, fused over the encoders."""
+
+    def __init__(
+        self, gallery: Gallery, encoders: Sequence[Encoder], *, weights: Mapping[str, float] | None = None
+    ) -> None:
+        """Check that gallery and encoders fit, and lay the exemplars out.
+
+        Args:
+            gallery: its encoders and those in use may differ; what both have is used.
+            encoders: in use.
+            weights: of each encoder in the fusion, 1 where absent; those of missing encoders are left out.
+
+        Raises:
+            GalleryMismatch: an encoder's exemplars were made by other weights, features or pose estimator, or
+                gallery and encoders have nothing in common.
+        """
+        mend = f"run `signspot gallery rebuild --gallery {gallery.path}` (it needs no clips)"
+        self._banks: dict[str, _Bank] = {}
+        for encoder in encoders:
+            exemplars = gallery.exemplars.get(encoder.name)
+            if exemplars is None:
+                continue
+            if exemplars.fingerprint != encoder.fingerprint:
+                raise GalleryMismatch(
+                    f"the gallery {gallery.path} was made with another {encoder.name} encoder "
+                    f"({exemplars.fingerprint[:12]}, in use is {encoder.fingerprint[:12]}): {mend}"
+                )
+            weight = 1.0 if weights is None else weights.get(encoder.name, 1.0)
+            self._banks[encoder.name] = _bank(gallery, encoder.name, weight)
+        if not self._banks:
+            raise GalleryMismatch(
+                f"the gallery {gallery.path} has exemplars for {', '.join(gallery.encoders) or 'no encoder'}, "
+                f"in use is {', '.join(encoder.name for encoder in encoders)}: {mend}"
+            )
+        self._glosses = len(gallery.signs)
+
+    def score(self, windows: Mapping[str, Sequence[Window]], embeddings: Mapping[str, Floats]) -> Scores:
+        """Compare one tick's windows with every gloss.
+
+        Args:
+            windows: by encoder; an encoder that did not run on this tick is left out.
+            embeddings: by encoder, (B, D), one row a window.
+        """
+        spans = sorted({(w.start_tick, w.end_tick) for name in self._banks for w in windows.get(name, ())})
+        shape = (len(spans), self._glosses)
+        cosine, normal, spread = (np.zeros(shape, np.float32) for _ in range(3))
+        total = np.zeros((len(spans), 1), np.float32)
+        per_encoder = {}
+        for name, bank in self._banks.items():
+            own = np.full(shape, np.nan, np.float32)
+            for row, window in enumerate(windows.get(name, ())):
+                place = spans.index((window.start_tick, window.end_tick))
+                _nearest(embeddings[name][row], bank.vectors, bank.gloss, own[place])
+                weight = np.float32(bank.weight)
+                cosine[place] += weight * own[place]
+                normal[place] += weight * (own[place] - bank.mean) / bank.deviation
+                spread[place] += weight * bank.deviation
+                total[place] += weight
+            per_encoder[name] = own
+        for array in (cosine, normal, spread):
+            array /= total
+        return Scores(tuple(spans), cosine, normal, spread, per_encoder)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Bank:
+    """One encoder's exemplars, laid out for comparison."""
+
+    vectors: Floats  # (N, D)
+    gloss: NDArray[np.int64]  # (N,) column of each exemplar
+    mean: Floats  # (G,) of the impostors
+    deviation: Floats  # (G,)
+    weight: float
+
+
+def _bank(gallery: Gallery, name: str, weight: float) -> _Bank:
+    exemplars = gallery.exemplars[name]
+    column = {gloss: index for index, gloss in enumerate(gallery.glosses)}
+    owners = np.array([column[take.gloss] for take in gallery.takes], np.int64)
+    impostors = [sign.impostors.get(name) for sign in gallery.signs]
+    return _Bank(
+        vectors=np.ascontiguousarray(exemplars.vectors),
+        gloss=owners[exemplars.takes],
+        mean=np.array([one.mean if one else 0.0 for one in impostors], np.float32),
+        deviation=np.array([one.deviation if one else 1.0 for one in impostors], np.float32),
+        weight=weight,
+    )
+
+
+@numba.njit(cache=True)
+def _nearest(embedding: Floats, vectors: Floats, gloss: NDArray[np.int64], best: Floats) -> None:
+    """Cosine of the best exemplar of each gloss into `best` (G,).
+
+    A plain loop: BLAS promises the same bits for neither another alignment nor another number of threads.
+    """
+    best[:] = -1.0
+    for n in range(vectors.shape[0]):
+        cosine = 0.0
+        for d in range(vectors.shape[1]):
+            cosine += float(embedding[d]) * float(vectors[n, d])
+        if cosine > best[gloss[n]]:
+            best[gloss[n]] = cosine
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """How the online decision is made."""
+
+    hold_ticks: int = 7  # so long after its best window a sign is decided, unless a better one comes
+    overlap: float = 0.4  # spans that share more than this of the shorter one are one sign
+    margin: float = 0.0  # a sign has to beat every other gloss but its kin by so many deviations
+    soften: float = (
+        0.5  # deviations below the peak at which a window's say about begin and end has fallen to 1/e
+    )
+    steepness: float = 1.5  # of the confidence, per deviation above the threshold
+
+
+RULES = Rules()
+
+
+@dataclass(slots=True)
+class _Candidate:
+    """A gloss that beats its threshold, and the best window seen for it so far."""
+
+    column: int
+    span: tuple[int, int]
+    excess: float  # deviations above the threshold
+    margin: float  # deviations above the best other gloss that is no kin
+    cosine: float
+    runner_up: tuple[int, float] | None  # column, cosine
+    per_encoder: dict[str, float]
+    support: list[tuple[int, int, float]]  # spans that speak for it, and by how much they beat the threshold
+
+
+class Spotter:
+    """Decides online which sign was signed, each once, as soon as nothing better can be expected."""
+
+    def __init__(self, gallery: Gallery, *, rules: Rules = RULES) -> None:
+        self._glosses = gallery.glosses
+        self._thresholds = np.array([sign.threshold + sign.nudge for sign in gallery.signs], np.float32)
+        self._rules = rules
+        column = {gloss: index for index, gloss in enumerate(self._glosses)}
+        count = len(self._glosses)
+        self._rival = ~np.eye(count, dtype=np.bool_)  # (G, G) whom each gloss has to beat
+        for sign in gallery.signs:
+            for other in sign.kin:
+                if other in column:
+                    self._rival[column[sign.gloss], column[other]] = False
+        self._newest = -1
+        self._bars: tuple[Bar, ...] = ()
+        self._pending: dict[int, _Candidate] = {}
+        self._told: list[tuple[int, int]] = []  # spans of what was reported lately
+
+    def bars(self) -> tuple[Bar, ...]:
+        """The five glosses that were nearest at the newest scored tick, the best first."""
+        return self._bars
+
+    def reset(self) -> None:
+        """Forget everything: the next tick has nothing to do with the last one."""
+        self._pending.clear()
+        self._told.clear()
+        self._bars = ()
+
+    def flush(self) -> list[Spotted]:
+        """Nothing more comes: decide what is still open."""
+        return self._decide(everything=True)
+
+    def push(self, tick: Tick, scores: Scores) -> list[Spotted]:
+        """Take in one tick and the scores of the windows that end at it, if any were computed.
+
+        Returns:
+            The signs that are sure now, the earliest first.
+        """
+        self._newest = tick.index
+        if scores.spans:
+            excess = scores.normal - self._thresholds
+            self._show(scores, excess)
+            best = excess.argmax(axis=0)
+            for column in np.flatnonzero(excess[best, np.arange(excess.shape[1])] > 0):
+                self._consider(int(column), int(best[column]), scores, excess)
+        return self._decide()
+
+    def _show(self, scores: Scores, excess: Floats) -> None:
+        best = excess.argmax(axis=0)
+        top = np.argsort(-excess[best, np.arange(excess.shape[1])], kind="stable")[:5]
+        self._bars = tuple(
+            Bar(
+                self._glosses[column],
+                float(scores.cosine[best[column], column]),
+                float(
+                    scores.cosine[best[column], column]
+                    - excess[best[column], column] * scores.spread[best[column], column]
+                ),
+            )
+            for column in top
+        )
+
+    def _consider(self, column: int, row: int, scores: Scores, excess: Floats) -> None:
+        span, strength = scores.spans[row], float(excess[row, column])
+        if any(self._same(span, told) for told in self._told):
+            return
+        known = self._pending.get(column)
+        if known is not None:
+            near = self._same(span, known.span)
+            if near:
+                known.support.append((*span, strength))
+            if strength <= known.excess:
+                return  # worse, or apart from a better one that has to be decided first
+        support = known.support if known is not None and near else [(*span, strength)]
+        rivals = np.flatnonzero(self._rival[column])
+        others = scores.normal[row, rivals]
+        margin = float(scores.normal[row, column] - others.max()) if len(rivals) else np.inf
+        second = np.delete(np.arange(len(self._glosses)), column)
+        runner_up = None
+        if len(second):
+            other = int(second[scores.normal[row, second].argmax()])
+            runner_up = (other, float(scores.cosine[row, other]))
+        self._pending[column] = _Candidate(
+            column=column,
+            span=span,
+            excess=strength,
+            margin=margin,
+            cosine=float(scores.cosine[row, column]),
+            runner_up=runner_up,
+            per_encoder={
+                name: float(own[row, column])
+                for name, own in scores.per_encoder.items()
+                if not np.isnan(own[row, column])
+            },
+            support=support,
+        )
+
+    def _same(self, one: tuple[int, int], other: tuple[int, int]) -> bool:
+        shared = min(one[1], other[1]) - max(one[0], other[0]) + 1
+        return shared > self._rules.overlap * (min(one[1] - one[0], other[1] - other[0]) + 1)
+
+    def _decide(self, *, everything: bool = False) -> list[Spotted]:
+        sure: list[Spotted] = []
+        for candidate in sorted(self._pending.values(), key=lambda one: (-one.excess, one.column)):
+            if self._pending.get(candidate.column) is not candidate:
+                continue  # a better one took its place in this very loop
+            if not everything and self._newest - candidate.span[1] < self._rules.hold_ticks:
+                continue
+            rivals = [
+                other
+                for other in self._pending.values()
+                if other is not candidate and self._same(other.span, candidate.span)
+            ]
+            if any(other.excess > candidate.excess for other in rivals):
+                continue  # that one is not old enough to be decided
+            del self._pending[candidate.column]
+            if candidate.margin < self._rules.margin:
+                continue
+            for other in rivals:
+                del self._pending[other.column]
+            sure.append(self._spotted(candidate))
+            self._told = [*self._told[-8:], candidate.span]
+        return sorted(sure, key=lambda one: (one.start_s, one.gloss))
+
+    def _spotted(self, candidate: _Candidate) -> Spotted:
+        start, end = candidate.span
+        says = np.array([strength for _, _, strength in candidate.support])
+        weight = np.exp((says - candidate.excess) / self._rules.soften)
+        weight /= weight.sum()
+        first = float(sum(w * s for w, (s, _, _) in zip(weight, candidate.support, strict=True)))
+        last = float(sum(w * (e + 1) for w, (_, e, _) in zip(weight, candidate.support, strict=True)))
+        runner_up = candidate.runner_up
+        return Spotted(
+            gloss=self._glosses[candidate.column],
+            score=candidate.cosine,
+            confidence=float(1 / (1 + np.exp(-self._rules.steepness * candidate.excess))),
+            start_s=first / TICK_HZ,
+            end_s=last / TICK_HZ,
+            peak_s=(start + end + 1) / 2 / TICK_HZ,
+            runner_up=(self._glosses[runner_up[0]], runner_up[1]) if runner_up else None,
+            per_encoder=candidate.per_encoder,
+            newest_tick=self._newest,
+        )
