@@ -1,0 +1,200 @@
+"""The terminal view of a run: a quiet screen that is kept up to date, or plain lines where there is no terminal."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from stream.events import Detection, Hypothesis, Message, SourceState, Status
+
+STATE_STYLES: dict[SourceState, str] = {
+    "connecting": "yellow",
+    "live": "green",
+    "stalled": "red",
+    "reconnecting": "yellow",
+    "ended": "dim",
+}
+SHOWN_DETECTIONS = 8
+SHOWN_UTTERANCES = 3
+REFRESH_HZ = 4
+"""Drawing takes about 3 ms, so this keeps the view below 2% of a core."""
+
+
+class TerminalView:
+    """Shows messages as they come. `take` may be called from several threads.
+
+    Args:
+        console: where to; standard output by default. On a terminal the view is a screen that is redrawn in place;
+            otherwise a line is printed for each detection and for each change of state.
+    """
+
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console or Console(highlight=False)
+        self._lock = threading.Lock()
+        self._started_s = time.monotonic()
+        self._status: Status | None = None
+        self._detections: deque[Detection] = deque(maxlen=SHOWN_DETECTIONS)
+        self._spotted = 0
+        self._utterances: dict[int, Hypothesis] = {}
+        self._notes: list[str] = []
+        self._live: Live | None = None
+        if self._console.is_terminal:
+            self._live = Live(
+                console=self._console, get_renderable=self._screen, refresh_per_second=REFRESH_HZ
+            )
+
+    def __enter__(self) -> Self:
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def take(self, message: Message) -> None:
+        """Take in one message; kinds that are not for reading are ignored."""
+        with self._lock:
+            match message:
+                case Status():
+                    if self._live is None:
+                        self._print_changes(self._status, message)
+                    self._status = message
+                case Detection():
+                    self._detections.append(message)
+                    self._spotted += 1
+                    if self._live is None:
+                        self._print(detection_line(message))
+                case Hypothesis():
+                    self._utterances[message.utterance] = message
+                    for old in sorted(self._utterances)[:-SHOWN_UTTERANCES]:
+                        del self._utterances[old]
+
+    def note(self, text: str) -> None:
+        """Keep a one-line notice on the screen, or print it."""
+        with self._lock:
+            if self._live is None:
+                self._print(text)
+            else:
+                self._notes.append(text)
+
+    # -- plain lines -----------------------------------------------------------------------------------------
+
+    def _print(self, line: str) -> None:
+        self._console.print(Text(line), soft_wrap=True)
+
+    def _print_changes(self, old: Status | None, new: Status) -> None:
+        if old is None or (old.state, old.state_reason) != (new.state, new.state_reason):
+            self._print(f"{new.source}: {_with_reason(new.state, new.state_reason)}")
+        if new.view_hint and (old is None or old.view != new.view):
+            self._print(f"{new.view}: {new.view_hint}")
+        if new.degradation.level != (old.degradation.level if old else 0):
+            self._print(f"quality: {quality(new)}")
+
+    # -- screen ----------------------------------------------------------------------------------------------
+
+    def _screen(self) -> RenderableType:
+        with self._lock:
+            parts: list[RenderableType] = [Text(note, style="dim") for note in self._notes]
+            parts.append(self._figures())
+            if self._detections:
+                parts.append(self._table())
+            for _, utterance in sorted(self._utterances.items()):
+                style = "dim" if utterance.state == "final" else "bold"
+                parts.append(Text(f"» {utterance.text}", style=style))
+            return Group(*parts)
+
+    def _figures(self) -> RenderableType:
+        status = self._status
+        if status is None:
+            return Text("starting", style="yellow")
+        grid = Table.grid(padding=(0, 2))
+        grid.add_column(style="dim", no_wrap=True)
+        grid.add_column(overflow="fold")
+        state = Text("● ", style=STATE_STYLES[status.state])
+        state.append(_with_reason(status.state, status.state_reason))
+        running_s = int(time.monotonic() - self._started_s)
+        grid.add_row("source", Text(f"{status.source}  {running_s // 60}:{running_s % 60:02d}"))
+        grid.add_row("state", state)
+        if status.view_hint:
+            grid.add_row("view", Text(f"{status.view}: {status.view_hint}", style="yellow"))
+        grid.add_row("rate", rates(status))
+        grid.add_row("latency", latency(status))
+        if status.degradation.level:
+            grid.add_row("quality", Text(quality(status), style="yellow"))
+        if status.encoders_missing:
+            missing = ", ".join(status.encoders_missing)
+            grid.add_row("encoders", Text(f"{missing}: in the gallery or running, not both", style="yellow"))
+        if status.gallery:
+            known = f"{status.glosses} in {status.gallery}, {self._spotted} spotted"
+            grid.add_row("signs", Text(known))
+        return grid
+
+    def _table(self) -> RenderableType:
+        table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
+        table.add_column("sign", style="bold")
+        for header in ("score", "sure", "from", "to"):
+            table.add_column(header, justify="right")
+        table.add_column("rather than", style="dim")
+        for detection in reversed(self._detections):
+            runner_up = detection.runner_up
+            table.add_row(
+                Text(detection.gloss),
+                f"{detection.score:.2f}",
+                f"{detection.confidence:.0%}",
+                f"{detection.start_s:.2f}",
+                f"{detection.end_s:.2f} s",
+                Text(f"{runner_up.gloss} {runner_up.score:.2f}" if runner_up else ""),
+            )
+        return table
+
+
+def detection_line(detection: Detection) -> str:
+    """A detection in one plain line: "12.40-13.02 s  HELLO  score 0.83, sure 94%"."""
+    line = f"{detection.start_s:.2f}-{detection.end_s:.2f} s  {detection.gloss}"
+    return f"{line}  score {detection.score:.2f}, sure {detection.confidence:.0%}"
+
+
+def rates(status: Status) -> str:
+    """Frame rates and what was dropped: "29.9 fps in, 25.0 ticks/s, dropped 3 (ring 3), 1 gap"."""
+    text = f"{status.fps_in:.1f} fps in, {status.fps_processed:.1f} ticks/s"
+    reasons = {reason: count for reason, count in status.frames_dropped.items() if count}
+    if reasons:
+        told = ", ".join(f"{reason} {count}" for reason, count in reasons.items())
+        text += f", dropped {sum(reasons.values())} ({told})"
+    else:
+        text += ", none dropped"
+    if status.gaps:
+        text += f", {status.gaps} gap{'s' if status.gaps > 1 else ''}"
+    return text
+
+
+def latency(status: Status) -> str:
+    """Processing latency and CPU time: "p50 38, p95 61, p99 88 ms; 41 CPU-ms a tick"."""
+    taken = status.processing_ms
+    text = f"p50 {taken.p50:.0f}, p95 {taken.p95:.0f}, p99 {taken.p99:.0f} ms" if taken else "not known yet"
+    if status.cpu_ms_per_tick is not None:
+        text += f"; {status.cpu_ms_per_tick:.0f} CPU-ms a tick"
+    return text
+
+
+def quality(status: Status) -> str:
+    """What is given up and why: "level 2: pose every 80 ms (the machine is too slow: 3 frames dropped)"."""
+    now = status.degradation
+    if not now.level:
+        return f"full ({now.reason})"
+    return f"level {now.level}: {now.gives_up} ({now.reason})"
+
+
+def _with_reason(state: str, reason: str) -> str:
+    return f"{state} ({reason})" if reason else state
