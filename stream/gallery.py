@@ -140,7 +140,11 @@ class Gallery:
 
     def without(self, glosses: Sequence[str]) -> Gallery:
         """The same gallery without some glosses."""
-        kept = [index for index, take in enumerate(self.takes) if take.gloss not in glosses]
+        return self.without_takes([index for index, take in enumerate(self.takes) if take.gloss in glosses])
+
+    def without_takes(self, dropped: Sequence[int]) -> Gallery:
+        """The same gallery without some takes, and without the glosses that have no other."""
+        kept = [index for index in range(len(self.takes)) if index not in dropped]
         place = np.full(len(self.takes), -1, np.int32)
         place[kept] = np.arange(len(kept))
         exemplars = {}
@@ -149,10 +153,12 @@ class Gallery:
             exemplars[name] = Exemplars(
                 old.fingerprint, old.vectors[rows], place[old.takes[rows]], old.ticks[rows]
             )
+        takes = tuple(self.takes[index] for index in kept)
+        glosses = {take.gloss for take in takes}
         return replace(
             self,
-            signs=tuple(sign for sign in self.signs if sign.gloss not in glosses),
-            takes=tuple(self.takes[index] for index in kept),
+            signs=tuple(sign for sign in self.signs if sign.gloss in glosses),
+            takes=takes,
             exemplars=exemplars,
         )
 
@@ -199,7 +205,10 @@ class Gallery:
         Raises:
             GalleryError: there is one, but it is damaged.
         """
-        return cls.load(path) if (path / INDEX).exists() else cls(path=path)
+        try:
+            return cls.load(path)
+        except GalleryNotFound:
+            return cls(path=path)
 
     def save(self) -> None:
         """Replace the gallery at `path` by this edition, all of it or nothing.

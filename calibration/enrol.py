@@ -1,0 +1,315 @@
+"""Teaches signs from clips: pose, trim, embed, calibrate, and put into the gallery, all signs or those that worked."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import multiprocessing
+import queue
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from calibration.thresholds import Alike, with_thresholds
+from calibration.trim import Trim, trim
+from engines.encoders import Encoder, load_encoder
+from engines.errors import ClipError, GalleryMismatch, SignspotError
+from engines.landmarks import LandmarkTrack
+from engines.pose.mediapipe import HolisticPose
+from stream.gallery import Exemplars, Gallery, Take
+from stream.tracks import track_of
+
+Progress = Callable[[str, float], None]
+"""Told a gloss and the share of its clip that is done, 0..1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolled:
+    """One clip that was taken in."""
+
+    gloss: str
+    clip: Path
+    trim: Trim
+
+    @property
+    def first_s(self) -> float:
+        """Where the sign begins in the clip, seconds."""
+        return self.trim.first_tick * 0.04
+
+    @property
+    def last_s(self) -> float:
+        """Where the sign ends in the clip, seconds."""
+        return self.trim.last_tick * 0.04
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """One clip that no sign can be learnt from."""
+
+    gloss: str
+    clip: Path
+    error: str  # names the file and says what to do
+
+
+@dataclass(frozen=True, slots=True)
+class EnrolReport:
+    """What came of enrolling."""
+
+    enrolled: tuple[Enrolled, ...]
+    failed: tuple[Failed, ...]
+    too_similar: tuple[Alike, ...]  # pairs with at least one of the newly enrolled glosses
+
+
+def named_clip(word: str) -> tuple[str, Path]:
+    """`CLIP` or `GLOSS=CLIP` to gloss and path; the gloss of a bare clip is its file's stem."""
+    gloss, equals, rest = word.partition("=")
+    if equals and gloss and not Path(word).exists():
+        return gloss, Path(rest)
+    return Path(word).stem, Path(word)
+
+
+def enrol_clips(
+    gallery: Path,
+    clips: Sequence[tuple[str, Path]],
+    *,
+    encoders: Sequence[str] = ("slgcn2d",),
+    mirrored: bool = False,
+    processes: int = 2,
+    progress: Progress | None = None,
+) -> EnrolReport:
+    """Teach signs from clips; a gloss that the gallery has gets one more exemplar.
+
+    Args:
+        gallery: its folder; made if need be. It is replaced once, when all clips are through.
+        clips: gloss and clip.
+        encoders: names of shipped encoders, or folders of bundles.
+        mirrored: the clips were filmed by a camera that shows a mirror image.
+        processes: how many clips are posed at the same time.
+        progress: told how far each clip is.
+
+    Raises:
+        GalleryError: the gallery cannot be read or written.
+        GalleryMismatch: it was made with other encoders.
+        BundleError: an encoder cannot be loaded.
+    """
+    edition = Gallery.load_or_new(gallery)
+    with (
+        HolisticPose() as estimator
+    ):  # opened here to learn its name: what does not fit is said before the long work
+        ready = _loaded(edition, encoders, estimator.name)
+    taught: list[tuple[Enrolled, LandmarkTrack]] = []
+    failed: list[Failed] = []
+    for gloss, clip, result in _posed(clips, processes, progress):
+        if isinstance(result, str):
+            failed.append(Failed(gloss, clip, result))
+            continue
+        track, kept = result
+        taught.append((Enrolled(gloss, clip, kept), _mirror_image(track) if mirrored else track))
+    order = {key: index for index, key in enumerate(clips)}
+    taught.sort(key=lambda one: order[one[0].gloss, one[0].clip])
+    if not taught:
+        return EnrolReport((), tuple(failed), ())
+    edition = _without_repeats(edition, [one for one, _ in taught])
+    edition = _with_takes(edition, taught, ready)
+    edition, alike = with_thresholds(edition, ready)
+    edition.save()
+    fresh = {one.gloss for one, _ in taught}
+    return EnrolReport(
+        tuple(one for one, _ in taught),
+        tuple(failed),
+        tuple(pair for pair in alike if {pair.gloss, pair.other} & fresh),
+    )
+
+
+def rebuild(
+    path: Path, *, encoders: Sequence[str] = ("slgcn2d",), progress: Progress | None = None
+) -> tuple[Gallery, list[Alike]]:
+    """Embed a gallery's landmarks anew, with the encoders as they are now; no clip is needed.
+
+    Raises:
+        GalleryError: the gallery or its landmarks cannot be read or written.
+        GalleryMismatch: the landmarks were made by different pose estimators.
+    """
+    edition = Gallery.load_sources(path)
+    estimators = sorted({take.estimator for take in edition.takes})
+    if len(estimators) != 1:
+        raise GalleryMismatch(
+            f"the gallery {path} has landmarks of several pose estimators ({', '.join(estimators)}): "
+            "enrol the signs of all but one again from their clips"
+        )
+    ready = _loaded(edition, encoders, estimators[0])
+    edition = replace(
+        edition, exemplars={name: _embedded(edition, one, progress) for name, one in ready.items()}
+    )
+    edition, alike = with_thresholds(edition, ready)
+    edition.save()
+    return edition, alike
+
+
+def exemplar_spans(first_tick: int, last_tick: int) -> list[tuple[int, int]]:
+    """The spans of a take that become exemplars."""
+    return [(first_tick, last_tick)]
+
+
+def _embedded(gallery: Gallery, encoder: Encoder, progress: Progress | None) -> Exemplars:
+    empty = Exemplars(
+        encoder.fingerprint,
+        np.zeros((0, encoder.dimension), np.float32),
+        np.zeros(0, np.int32),
+        np.zeros(0, np.int32),
+    )
+    for index, take in enumerate(gallery.takes):
+        empty = _appended(empty, encoder, index, take, gallery.landmarks(take))
+        if progress is not None:
+            progress(take.gloss, 1.0)
+    return empty
+
+
+def _appended(
+    exemplars: Exemplars, encoder: Encoder, index: int, take: Take, track: LandmarkTrack
+) -> Exemplars:
+    spans = exemplar_spans(take.first_tick, take.last_tick)
+    ticks = np.stack([encoder.prepare(track.at(tick)) for tick in range(take.last_tick)])
+    vectors = encoder.embed([ticks[first:last] for first, last in spans])
+    return Exemplars(
+        exemplars.fingerprint,
+        np.concatenate([exemplars.vectors, vectors]),
+        np.concatenate([exemplars.takes, np.full(len(spans), index, np.int32)]),
+        np.concatenate([exemplars.ticks, np.array([last - first for first, last in spans], np.int32)]),
+    )
+
+
+def _with_takes(
+    edition: Gallery, taught: Sequence[tuple[Enrolled, LandmarkTrack]], encoders: Mapping[str, Encoder]
+) -> Gallery:
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    exemplars = dict(edition.exemplars)
+    for name, encoder in encoders.items():
+        if name not in exemplars:  # an encoder that is new to the gallery has to learn the old signs too
+            exemplars[name] = _embedded(edition, encoder, None)
+    takes = list(edition.takes)
+    for one, track in taught:
+        take = Take(
+            gloss=one.gloss,
+            clip=one.clip.name,
+            first_tick=one.trim.first_tick,
+            last_tick=one.trim.last_tick,
+            estimator=track.estimator,
+            enrolled_utc=now,
+            landmarks=edition.keep_landmarks(track),
+        )
+        for name, encoder in encoders.items():
+            exemplars[name] = _appended(exemplars[name], encoder, len(takes), take, track)
+        takes.append(take)
+    return replace(edition, takes=tuple(takes), exemplars=exemplars)
+
+
+def _loaded(edition: Gallery, names: Sequence[str], estimator: str) -> dict[str, Encoder]:
+    """The encoders by name, fit for the gallery."""
+    encoders: dict[str, Encoder] = {}
+    for name in names:
+        encoder = load_encoder(name, estimator=estimator)
+        known = edition.exemplars.get(encoder.name)
+        if known is not None and known.fingerprint != encoder.fingerprint:
+            raise GalleryMismatch(
+                f"the gallery {edition.path} was made with another {encoder.name} encoder: "
+                f"run `signspot gallery rebuild --gallery {edition.path}` first (it needs no clips)"
+            )
+        encoders[encoder.name] = encoder
+    return encoders
+
+
+def _without_repeats(edition: Gallery, fresh: Sequence[Enrolled]) -> Gallery:
+    """A clip that is enrolled again takes the place of its old take."""
+    again = {(one.gloss, one.clip.name) for one in fresh}
+    stale = [index for index, take in enumerate(edition.takes) if (take.gloss, take.clip) in again]
+    return edition.without_takes(stale) if stale else edition
+
+
+# -- posing, several clips at a time ---------------------------------------------------------------------------
+
+
+def _posed(
+    clips: Sequence[tuple[str, Path]], processes: int, progress: Progress | None
+) -> Iterator[tuple[str, Path, tuple[LandmarkTrack, Trim] | str]]:
+    """Landmarks and trim of each clip, or why there are none, in the order in which they are done."""
+    if processes <= 1 or len(clips) == 1:
+        for gloss, clip in clips:
+            _start_worker(None)
+            told = (lambda share, gloss=gloss: progress(gloss, share)) if progress is not None else None
+            yield gloss, clip, _pose(clip, told)
+        return
+    context = multiprocessing.get_context(
+        "spawn"
+    )  # a fork would inherit the threads of mediapipe and ONNX Runtime
+    told_queue = context.Queue()
+    count = min(processes, len(clips))
+    with ProcessPoolExecutor(count, context, _start_worker, (told_queue,)) as pool:
+        waiting: dict[Future[Any], tuple[str, Path]] = {
+            pool.submit(_pose_and_tell, number, clip): (gloss, clip)
+            for number, (gloss, clip) in enumerate(clips)
+        }
+        while waiting:
+            done, _ = wait(waiting, timeout=0.1, return_when="FIRST_COMPLETED")
+            with contextlib.suppress(queue.Empty):
+                while progress is not None:
+                    number, share = told_queue.get_nowait()
+                    progress(clips[number][0], share)
+            for future in done:
+                gloss, clip = waiting.pop(future)
+                yield gloss, clip, future.result()
+
+
+_worker: dict[str, Any] = {}
+"""What a worker process keeps from clip to clip: its pose estimator, and the queue to tell progress by."""
+
+
+def _start_worker(told: Any) -> None:
+    if "estimator" not in _worker:
+        _worker["estimator"] = HolisticPose()
+    _worker["told"] = told
+
+
+def _pose_and_tell(number: int, clip: Path) -> tuple[LandmarkTrack, Trim] | str:
+    return _pose(clip, lambda share: _worker["told"].put((number, share)))
+
+
+def _pose(clip: Path, progress: Callable[[float], None] | None) -> tuple[LandmarkTrack, Trim] | str:
+    try:
+        track = track_of(clip, estimator=_worker["estimator"], progress=progress)
+        return track, trim(track)
+    except ClipError as error:
+        return f"{clip}: {error}"
+    except SignspotError as error:
+        return str(error)
+    finally:
+        if progress is not None:
+            progress(1.0)
+
+
+_SIDES = ((1, 4), (2, 5), (3, 6), (7, 8), (9, 10), *((left, left + 1) for left in range(11, 33, 2)))
+"""Left and right landmarks of MediaPipe's pose."""
+
+
+def _mirror_image(track: LandmarkTrack) -> LandmarkTrack:
+    """The track as a camera that does not mirror would have seen it."""
+    order = np.arange(33)
+    for left, right in _SIDES:
+        order[[left, right]] = right, left
+    flipped: dict[str, Any] = {
+        "pose": track.pose[:, order],
+        "left_hand": track.right_hand,
+        "right_hand": track.left_hand,
+        "pose_world": track.pose_world[:, order],
+        "left_hand_world": track.right_hand_world,
+        "right_hand_world": track.left_hand_world,
+    }
+    for name, part in flipped.items():
+        part = part.copy()
+        part[..., 0] = -part[..., 0] if name.endswith("world") else 1 - part[..., 0]
+        flipped[name] = part
+    return replace(track, **flipped)
