@@ -13,6 +13,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from stream import wording
 from stream.events import Detection, Hypothesis, Message, SourceState, Status
 
 STATE_STYLES: dict[SourceState, str] = {
@@ -95,11 +96,11 @@ class TerminalView:
 
     def _print_changes(self, old: Status | None, new: Status) -> None:
         if old is None or (old.state, old.state_reason) != (new.state, new.state_reason):
-            self._print(f"{new.source}: {_with_reason(new.state, new.state_reason)}")
+            self._print(f"{new.source}: {wording.state(new)}")
         if new.view_hint and (old is None or old.view != new.view):
-            self._print(f"{new.view}: {new.view_hint}")
+            self._print(new.view_hint)
         if new.degradation.level != (old.degradation.level if old else 0):
-            self._print(f"quality: {quality(new)}")
+            self._print(f"quality: {wording.quality(new)}")
 
     # -- screen ----------------------------------------------------------------------------------------------
 
@@ -122,16 +123,16 @@ class TerminalView:
         grid.add_column(style="dim", no_wrap=True)
         grid.add_column(overflow="fold")
         state = Text("● ", style=STATE_STYLES[status.state])
-        state.append(_with_reason(status.state, status.state_reason))
+        state.append(wording.state(status))
         running_s = int(time.monotonic() - self._started_s)
         grid.add_row("source", Text(f"{status.source}  {running_s // 60}:{running_s % 60:02d}"))
         grid.add_row("state", state)
         if status.view_hint:
-            grid.add_row("view", Text(f"{status.view}: {status.view_hint}", style="yellow"))
-        grid.add_row("rate", rates(status))
-        grid.add_row("latency", latency(status))
+            grid.add_row("view", Text(status.view_hint, style="yellow"))
+        grid.add_row("rate", wording.rates(status))
+        grid.add_row("latency", wording.latency(status))
         if status.degradation.level:
-            grid.add_row("quality", Text(quality(status), style="yellow"))
+            grid.add_row("quality", Text(wording.quality(status), style="yellow"))
         if status.encoders_missing:
             missing = ", ".join(status.encoders_missing)
             grid.add_row("encoders", Text(f"{missing}: in the gallery or running, not both", style="yellow"))
@@ -163,38 +164,3 @@ def detection_line(detection: Detection) -> str:
     """A detection in one plain line: "12.40-13.02 s  HELLO  score 0.83, sure 94%"."""
     line = f"{detection.start_s:.2f}-{detection.end_s:.2f} s  {detection.gloss}"
     return f"{line}  score {detection.score:.2f}, sure {detection.confidence:.0%}"
-
-
-def rates(status: Status) -> str:
-    """Frame rates and what was dropped: "29.9 fps in, 25.0 ticks/s, dropped 3 (ring 3), 1 gap"."""
-    text = f"{status.fps_in:.1f} fps in, {status.fps_processed:.1f} ticks/s"
-    reasons = {reason: count for reason, count in status.frames_dropped.items() if count}
-    if reasons:
-        told = ", ".join(f"{reason} {count}" for reason, count in reasons.items())
-        text += f", dropped {sum(reasons.values())} ({told})"
-    else:
-        text += ", none dropped"
-    if status.gaps:
-        text += f", {status.gaps} gap{'s' if status.gaps > 1 else ''}"
-    return text
-
-
-def latency(status: Status) -> str:
-    """Processing latency and CPU time: "p50 38, p95 61, p99 88 ms; 41 CPU-ms a tick"."""
-    taken = status.processing_ms
-    text = f"p50 {taken.p50:.0f}, p95 {taken.p95:.0f}, p99 {taken.p99:.0f} ms" if taken else "not known yet"
-    if status.cpu_ms_per_tick is not None:
-        text += f"; {status.cpu_ms_per_tick:.0f} CPU-ms a tick"
-    return text
-
-
-def quality(status: Status) -> str:
-    """What is given up and why: "level 2: pose every 80 ms (the machine is too slow: 3 frames dropped)"."""
-    now = status.degradation
-    if not now.level:
-        return f"full ({now.reason})"
-    return f"level {now.level}: {now.gives_up} ({now.reason})"
-
-
-def _with_reason(state: str, reason: str) -> str:
-    return f"{state} ({reason})" if reason else state

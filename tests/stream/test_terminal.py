@@ -58,7 +58,7 @@ def test_in_a_pipe_only_changes_of_state_are_told() -> None:
         "webcam 0: live",
         "webcam 0: stalled (no picture for 3 s)",
         "webcam 0: live",
-        "no person: step in front of the camera",
+        "step in front of the camera",
         "quality: level 1: pose every 80 ms (too slow)",
         "quality: full (the machine keeps up)",
     ]
@@ -109,7 +109,7 @@ def test_the_screen_tells_what_matters() -> None:
             {"state": "reconnecting", "state_reason": "connection refused"},
             "● reconnecting (connection refused)",
         ),
-        ({"view": "cut off", "view_hint": "step back"}, "cut off: step back"),
+        ({"view": "cut off", "view_hint": "step back"}, "step back"),
         (
             {"degradation": Degradation(level=2, gives_up="pose every 80 ms", reason="3 frames dropped")},
             "level 2: pose every 80 ms (3 frames dropped)",
