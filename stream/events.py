@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Literal
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 SCHEMA_VERSION = 1
-Kind = Literal["detection", "hypothesis", "status", "landmarks", "preview"]
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
@@ -157,14 +158,45 @@ KINDS: dict[str, type[Message]] = {
 }
 
 
-def kind_of(message: Message) -> Kind:
-    """The message's kind, the first part of its topic."""
-    for kind, struct in KINDS.items():
-        if type(message) is struct:
-            return kind  # type: ignore[return-value]
-    raise TypeError(f"not a message of the wire: {type(message).__name__}")
+_NAMES: dict[type[Event], str] = {struct: kind for kind, struct in KINDS.items()}
+
+
+def kind_named(struct: type[Event]) -> str:
+    """The name of a kind of message, the first part of its topic.
+
+    Raises:
+        TypeError: it is none of the wire's.
+    """
+    kind = _NAMES.get(struct)
+    if kind is None:
+        raise TypeError(f"not a message of the wire: {struct.__name__}")
+    return kind
 
 
 def topic_of(message: Message) -> str:
     """`<kind>/<stream>/`; the closing slash keeps `cam1` from matching `cam10`."""
-    return f"{kind_of(message)}/{message.stream}/"
+    return f"{kind_named(type(message))}/{message.stream}/"
+
+
+def to_float16(part: NDArray[np.float32]) -> bytes:
+    """Landmarks as the wire carries them: float16, little-endian, row by row.
+
+    Over [0, 1] the step is at most 1/2048, a third of a pixel at 640; infinities stand for what float16 cannot hold.
+    """
+    return part.astype("<f2").tobytes()
+
+
+def from_float16(data: bytes, columns: int) -> NDArray[np.float32]:
+    """What `to_float16` packed.
+
+    Args:
+        data: rows of `columns` float16 values.
+        columns: 4 for the pose (x, y, z, visibility), 3 for a hand (x, y, z).
+
+    Returns:
+        float32 (rows, columns), NaN where the part is absent.
+
+    Raises:
+        ValueError: the length is no whole number of rows.
+    """
+    return np.frombuffer(data, "<f2").reshape(-1, columns).astype(np.float32)
