@@ -1,0 +1,197 @@
+"""`signspot synth`: the synthetic signer. Made-up signs, streams and data sets with exact ground truth."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+
+from calibration.synthesis.landmarks import Camera, Noise, landmarks_of
+from calibration.synthesis.lexicon import LexiconSampler, SignForm, read_lexicon
+from calibration.synthesis.motion import isolated
+from calibration.synthesis.performance import Performance, Signer
+from calibration.synthesis.sheet import sheet
+from calibration.synthesis.streams import idling, sentences, write_annotations
+from engines.errors import ConfigError
+from engines.landmarks import PARTS, LandmarkTrack
+
+SUMMARY = "The synthetic signer: a sign, a stream of sentences or a data set of landmarks, each with its exact truth."
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the sub-commands."""
+    kinds = parser.add_subparsers(dest="kind", required=True, metavar="sign|stream|dataset|show")
+
+    def common(name: str, summary: str) -> argparse.ArgumentParser:
+        sub = kinds.add_parser(name, help=summary, description=summary)
+        sub.add_argument(
+            "--lexicon", type=Path, metavar="FILE", help="signs as TOML (default: the built-in 60)"
+        )
+        sub.add_argument("--seed", type=int, default=0, help="same seed, same bytes (default: 0)")
+        sub.add_argument(
+            "--signer", type=int, default=1, metavar="SEED", help="whose body and manner (default: 1)"
+        )
+        return sub
+
+    sign = common("sign", "One sign from rest to rest, as a video to enrol from.")
+    sign.add_argument("gloss", help="of the lexicon")
+    sign.add_argument(
+        "--out", type=Path, required=True, metavar="FILE", help="video (.mp4) or landmarks (.npz)"
+    )
+    _picture_size(sign)
+    stream = common(
+        "stream", "Sentences of signs with rests and idle movement: video, landmarks and truth in a folder."
+    )
+    stream.add_argument(
+        "glosses", nargs="*", metavar="GLOSS", help="signs to use (default: all of the lexicon)"
+    )
+    stream.add_argument("--sentences", type=int, default=8, metavar="N", help="how many (default: 8)")
+    stream.add_argument(
+        "--idle", type=float, metavar="SECONDS", help="no signs at all: so much idling instead"
+    )
+    stream.add_argument(
+        "--no-video", action="store_true", help="landmarks and truth only: thousands of ticks a second"
+    )
+    stream.add_argument("--out", type=Path, required=True, metavar="DIR", help="new or empty folder")
+    _picture_size(stream)
+    dataset = common(
+        "dataset", "Landmarks of many signs by many signers, in the form of wlasl_hands.npz plus the body."
+    )
+    dataset.add_argument("--glosses", type=int, default=500, metavar="N", help="signs to draw (default: 500)")
+    dataset.add_argument(
+        "--signers", type=int, default=20, metavar="N", help="signers, each makes all (default: 20)"
+    )
+    dataset.add_argument("--out", type=Path, required=True, metavar="FILE", help="ends in .npz")
+    show = common("show", "A picture of signs, or of the whole lexicon.")
+    show.add_argument("glosses", nargs="*", metavar="GLOSS", help="default: all")
+    show.add_argument(
+        "--out", type=Path, default=Path("signs.png"), metavar="FILE", help="PNG (default: signs.png)"
+    )
+
+
+def _picture_size(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--size", default="640x480", metavar="WxH", help="of the video (default: 640x480)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Make what was asked for."""
+    lexicon = read_lexicon(args.lexicon)
+    signer = Signer.draw(args.signer)
+    match args.kind:
+        case "sign":
+            performance = isolated(signer, _chosen(lexicon, [args.gloss])[0], seed=args.seed)
+            if args.out.suffix == ".npz":
+                save_track(args.out, _seen(performance, args.seed))
+            else:
+                _video(performance, args.out, args.size, args.seed)
+        case "stream":
+            _stream(args, signer, lexicon)
+        case "dataset":
+            _dataset(args)
+        case _:
+            picture = sheet(signer, _chosen(lexicon, args.glosses), seed=args.seed)
+            if not cv2.imwrite(str(args.out), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)):
+                raise ConfigError(f"--out {args.out}: cannot be written as a picture")
+    print(args.out)
+    return 0
+
+
+def _chosen(lexicon: dict[str, SignForm], glosses: Sequence[str]) -> list[SignForm]:
+    for gloss in glosses:
+        if gloss not in lexicon:
+            raise ConfigError(f"there is no sign {gloss!r} in the lexicon; it has {', '.join(lexicon)}")
+    return [lexicon[gloss] for gloss in glosses] if glosses else list(lexicon.values())
+
+
+def _seen(performance: Performance, seed: int) -> LandmarkTrack:
+    camera = Camera.draw(np.random.default_rng([seed, 31]))
+    return landmarks_of(performance, camera, noise=Noise.measured(), seed=seed)
+
+
+def _video(performance: Performance, path: Path, size: str, seed: int) -> None:
+    from calibration.synthesis.appearance import (
+        Appearance,
+    )  # needs moderngl: only where pictures are asked for
+    from calibration.synthesis.video import write_video
+
+    try:
+        width, height = (int(part) for part in size.split("x"))
+    except ValueError as error:
+        raise ConfigError(f"--size {size}: write it as 640x480") from error
+    write_video(performance, path, appearance=Appearance.draw(seed), width=width, height=height)
+
+
+def _stream(args: argparse.Namespace, signer: Signer, lexicon: dict[str, SignForm]) -> None:
+    if args.out.exists() and any(args.out.iterdir()):
+        raise ConfigError(f"--out {args.out} is not empty: name a new folder")
+    args.out.mkdir(parents=True, exist_ok=True)
+    if args.idle:
+        performance = idling(signer, seconds=args.idle, seed=args.seed)
+    else:
+        performance = sentences(signer, _chosen(lexicon, args.glosses), seed=args.seed, count=args.sentences)
+    write_annotations(args.out / "annotations.json", {"stream.mp4": performance})
+    save_track(args.out / "landmarks.npz", _seen(performance, args.seed))
+    np.savez_compressed(args.out / "joints.npz", joints=performance.joints, fps=performance.fps)
+    if not args.no_video:
+        _video(performance, args.out / "stream.mp4", args.size, args.seed)
+
+
+def save_track(path: Path, seen: LandmarkTrack) -> None:
+    """Write a landmark track as .npz: one array a part, and the picture's size."""
+    parts = {name: getattr(seen, name) for name in PARTS}
+    np.savez_compressed(
+        path, **parts, size=np.array([seen.width, seen.height]), estimator=np.array(seen.estimator)
+    )
+
+
+def clips(seed: int, glosses: int, signers: int) -> Iterator[tuple[int, int, LandmarkTrack]]:
+    """Every sign by every signer: (gloss number, signer number, landmarks)."""
+    forms = LexiconSampler(seed).draw(glosses)
+    noise = Noise.measured()
+    for person in range(signers):
+        signer = Signer.draw(seed * 1000 + person)
+        for number, form in enumerate(forms):
+            one = seed * 1_000_003 + person * glosses + number
+            camera = Camera.draw(np.random.default_rng([one, 31]))
+            yield (
+                number,
+                person,
+                landmarks_of(isolated(signer, form, seed=one), camera, noise=noise, seed=one),
+            )
+
+
+def _dataset(args: argparse.Namespace) -> None:
+    tracks, gloss, person_of = [], [], []
+    total = args.glosses * args.signers
+    every = clips(args.seed, args.glosses, args.signers)
+    for number, person, seen in track(
+        every, "performing", total=total, console=Console(stderr=True), transient=True
+    ):
+        tracks.append(seen)
+        gloss.append(number)
+        person_of.append(person)
+    hands = np.concatenate([np.stack([seen.left_hand, seen.right_hand], 1) for seen in tracks])
+    body = np.concatenate([seen.pose for seen in tracks])
+    np.savez_compressed(
+        args.out,
+        landmarks=_packed(hands),
+        pose=_packed(body),
+        offsets=np.concatenate([[0], np.cumsum([len(seen) for seen in tracks])]),
+        gloss=np.array(gloss),
+        gloss_names=np.array([form.gloss for form in LexiconSampler(args.seed).draw(args.glosses)]),
+        signer=np.array(person_of),
+        frame_wh=np.array([(seen.width, seen.height) for seen in tracks]),
+    )
+
+
+def _packed(
+    values: np.ndarray[tuple[int, ...], np.dtype[np.float32]],
+) -> np.ndarray[tuple[int, ...], np.dtype[np.int16]]:
+    """int16 = value x 16384, -32768 where absent."""
+    scaled = np.clip(np.round(values * 16384), -32767, 32767)
+    return np.where(np.isnan(values), -32768, np.nan_to_num(scaled)).astype(np.int16)
