@@ -79,7 +79,6 @@ def save_curves(
     path: Path,
     title: str,
     curves: Sequence[tuple[str, NDArray[np.float64]]],
-    threshold: float,
     spans: Sequence[tuple[str, float, float]],
 ) -> None:
     """Draw similarity over time.
@@ -87,8 +86,7 @@ def save_curves(
     Args:
         path: the picture, PNG.
         title: above it.
-        curves: gloss and one score a tick (25 Hz), in deviations above the impostors; NaN where there is none.
-        threshold: the score that has to be beaten.
+        curves: gloss and one score a tick (25 Hz), in deviations above the threshold; NaN where there is none.
         spans: gloss, begin and end (seconds) of what was spotted.
     """
     figure = Figure(figsize=(11, 5))
@@ -96,12 +94,12 @@ def save_curves(
     axis = figure.subplots()
     for gloss, scores in curves:
         axis.plot(np.arange(len(scores)) / 25, scores, label=gloss, linewidth=1.5)
-    axis.axhline(threshold, color="black", linestyle="--", linewidth=1, label="threshold")
+    axis.axhline(0.0, color="black", linestyle="--", linewidth=1, label="threshold")
     for gloss, start_s, end_s in spans:
         axis.axvspan(start_s, end_s, color="tab:green", alpha=0.15)
         axis.text((start_s + end_s) / 2, axis.get_ylim()[1], gloss, ha="center", va="bottom", fontsize=9)
     axis.set_xlabel("stream time of the window's middle, s")
-    axis.set_ylabel("similarity, deviations above the impostors")
+    axis.set_ylabel("similarity, deviations above the threshold")
     axis.set_title(title, pad=18)
     axis.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=8)
     figure.tight_layout()

@@ -5,15 +5,16 @@ Everything here is the same to the last bit for the same ticks, whatever the mac
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.encoders import TICK_HZ, Encoder
+from engines.encoders import Encoder
 from engines.errors import GalleryMismatch
+from engines.ticks import TICK_HZ
 from stream.clock import Tick
 from stream.gallery import Gallery
 from stream.windows import Window
@@ -43,6 +44,16 @@ class Spotted:
     runner_up: tuple[str, float] | None  # the best other gloss at the peak, and its fused cosine
     per_encoder: Mapping[str, float]  # cosine of each encoder at the peak
     newest_tick: int  # index of the newest tick that the decision used
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A gloss beat its threshold and was not spotted all the same."""
+
+    gloss: str
+    span: tuple[int, int]  # first and last tick of its best window
+    excess: float  # deviations above its threshold
+    reason: str  # in words
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -194,10 +205,24 @@ class _Candidate:
 class Spotter:
     """Decides online which sign was signed, each once, as soon as nothing better can be expected."""
 
-    def __init__(self, gallery: Gallery, *, rules: Rules = RULES) -> None:
+    def __init__(
+        self,
+        gallery: Gallery,
+        *,
+        rules: Rules = RULES,
+        refused: Callable[[Refused], None] | None = None,
+    ) -> None:
+        """Start with nothing in view.
+
+        Args:
+            gallery: its glosses, thresholds and kin.
+            rules: how to decide.
+            refused: told of every gloss that beat its threshold in vain.
+        """
+        self.thresholds = np.array([sign.threshold + sign.nudge for sign in gallery.signs], np.float32)
         self._glosses = gallery.glosses
-        self._thresholds = np.array([sign.threshold + sign.nudge for sign in gallery.signs], np.float32)
         self._rules = rules
+        self._refused = refused
         column = {gloss: index for index, gloss in enumerate(self._glosses)}
         count = len(self._glosses)
         self._rival = ~np.eye(count, dtype=np.bool_)  # (G, G) whom each gloss has to beat
@@ -208,7 +233,7 @@ class Spotter:
         self._newest = -1
         self._bars: tuple[Bar, ...] = ()
         self._pending: dict[int, _Candidate] = {}
-        self._told: list[tuple[int, int]] = []  # spans of what was reported lately
+        self._told: list[_Candidate] = []  # what was reported lately
 
     def bars(self) -> tuple[Bar, ...]:
         """The five glosses that were nearest at the newest scored tick, the best first."""
@@ -232,7 +257,7 @@ class Spotter:
         """
         self._newest = tick.index
         if scores.spans:
-            excess = scores.normal - self._thresholds
+            excess = scores.normal - self.thresholds
             self._show(scores, excess)
             best = excess.argmax(axis=0)
             for column in np.flatnonzero(excess[best, np.arange(excess.shape[1])] > 0):
@@ -256,7 +281,12 @@ class Spotter:
 
     def _consider(self, column: int, row: int, scores: Scores, excess: Floats) -> None:
         span, strength = scores.spans[row], float(excess[row, column])
-        if any(self._same(span, told) for told in self._told):
+        told = next((one for one in self._told if self._same(span, one.span)), None)
+        if told is not None:
+            if told.column != column:
+                self._refuse(
+                    column, span, strength, f"{self._glosses[told.column]} was reported for that time"
+                )
             return
         known = self._pending.get(column)
         if known is not None:
@@ -289,6 +319,10 @@ class Spotter:
             support=support,
         )
 
+    def _refuse(self, column: int, span: tuple[int, int], excess: float, reason: str) -> None:
+        if self._refused is not None:
+            self._refused(Refused(self._glosses[column], span, excess, reason))
+
     def _same(self, one: tuple[int, int], other: tuple[int, int]) -> bool:
         shared = min(one[1], other[1]) - max(one[0], other[0]) + 1
         return shared > self._rules.overlap * (min(one[1] - one[0], other[1] - other[0]) + 1)
@@ -309,11 +343,21 @@ class Spotter:
                 continue  # that one is not old enough to be decided
             del self._pending[candidate.column]
             if candidate.margin < self._rules.margin:
+                self._refuse(
+                    candidate.column,
+                    candidate.span,
+                    candidate.excess,
+                    f"not clear enough of the next gloss: {candidate.margin:.2f} deviations, "
+                    f"{self._rules.margin:.2f} are needed",
+                )
                 continue
             for other in rivals:
                 del self._pending[other.column]
+                self._refuse(
+                    other.column, other.span, other.excess, f"beaten by {self._glosses[candidate.column]}"
+                )
             sure.append(self._spotted(candidate))
-            self._told = [*self._told[-8:], candidate.span]
+            self._told = [*self._told[-8:], candidate]
         return sorted(sure, key=lambda one: (one.start_s, one.gloss))
 
     def _spotted(self, candidate: _Candidate) -> Spotted:

@@ -1,0 +1,92 @@
+"""`signspot explain`: why was a sign detected in a clip, or not? As text and as a picture."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from calibration.explain import Explanation, explain
+from calibration.pictures import save_curves
+from engines.encoders import load_encoder
+from engines.errors import GalleryError
+from engines.pose.mediapipe import HolisticPose
+from stream.gallery import Gallery
+
+SUMMARY = (
+    "Say why signs were spotted in a clip, or what blocked them: scores, thresholds, rivals, and a picture."
+)
+FEW_HANDS = 0.2
+"""Below this share of ticks with a hand in view the picture is the likely cause."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("clip", type=Path, metavar="CLIP", help="the video in question")
+    parser.add_argument("--gallery", type=Path, required=True, metavar="DIR", help="the signs to spot")
+    parser.add_argument("--gloss", help="explain this sign too, however far it is from being spotted")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="the picture of similarity over time (default: CLIP's name with -explained.png, in this folder)",
+    )
+    parser.add_argument(
+        "--encoder", default="slgcn2d", metavar="NAME", help="a shipped encoder or a bundle's folder"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Explain.
+
+    Raises:
+        GalleryError: there is no such gallery, or the gloss is not in it.
+    """
+    console = Console()
+    gallery = Gallery.load(args.gallery)
+    if args.gloss is not None and args.gloss not in gallery.glosses:
+        raise GalleryError(
+            f"the gallery {args.gallery} has no {args.gloss!r}: `signspot gallery list` shows what it has"
+        )
+    with console.status(f"playing {args.clip}"), HolisticPose() as estimator:
+        encoder = load_encoder(args.encoder, estimator=estimator.name)
+        found = explain(args.clip, gallery, [encoder], estimator, gloss=args.gloss)
+    _print(console, args.clip, found)
+    output = args.output or Path(f"{args.clip.stem}-explained.png")
+    save_curves(
+        output,
+        f"{args.clip.name}: similarity to the nearest signs",
+        found.curves,
+        [(one.gloss, one.start_s, one.end_s) for one in found.spotted],
+    )
+    console.print(f"picture: {output}", highlight=False)
+    return 0
+
+
+def _print(console: Console, clip: Path, found: Explanation) -> None:
+    if found.spotted:
+        for one in found.spotted:
+            rival = f", next {one.runner_up[0]} {one.runner_up[1]:.2f}" if one.runner_up else ""
+            console.print(
+                f"[green]spotted[/green] [bold]{one.gloss}[/bold] {one.start_s:.2f}-{one.end_s:.2f} s, "
+                f"score {one.score:.2f}{rival}",
+                highlight=False,
+            )
+    else:
+        console.print(f"nothing was spotted in {clip}", highlight=False)
+    if found.person_seen < 0.5:
+        console.print(f"[yellow]a person is seen in only {found.person_seen:.0%} of it[/yellow]")
+    elif found.hands_seen < FEW_HANDS:
+        console.print(f"[yellow]a hand is seen in only {found.hands_seen:.0%} of it[/yellow]")
+    table = Table("nearest signs", "best window, s", "score", "threshold", "what came of it")
+    for verdict in found.verdicts:
+        table.add_row(
+            verdict.gloss,
+            f"{verdict.start_s:.2f} - {verdict.end_s:.2f}",
+            f"{verdict.cosine:.3f}",
+            f"{verdict.needed:.3f}",
+            verdict.outcome,
+        )
+    console.print(table)
