@@ -18,13 +18,14 @@ import contextlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 import av
 import numpy as np
+from numpy.typing import NDArray
 
 from engines.errors import RecordingError
 from stream.frame import Frame
@@ -86,7 +87,7 @@ class _Pictures:
         self._stream: Any = None
         self._count = 0
 
-    def write(self, image: np.ndarray[Any, np.dtype[np.uint8]]) -> None:
+    def write(self, image: NDArray[np.uint8]) -> None:
         size = (image.shape[1], image.shape[0])
         if size != self._size:
             self.close()
@@ -219,11 +220,11 @@ def read_frames(folder: Path) -> Iterator[tuple[FrameLine, Frame | None]]:
             )
 
 
-def _stored_images(folder: Path) -> Iterator[np.ndarray[Any, np.dtype[np.uint8]]]:
+def _stored_images(folder: Path) -> Generator[NDArray[np.uint8], None, None]:
     for path in sorted(folder.glob("frames-*.mkv")):
         try:
             with av.open(str(path)) as container:
                 for picture in container.decode(video=0):
-                    yield picture.to_ndarray(format="rgb24")
+                    yield np.asarray(picture.to_ndarray(format="rgb24"), np.uint8)
         except av.FFmpegError as error:
             raise RecordingError(f"{path} cannot be decoded: {os.strerror(error.errno or 0)}") from error

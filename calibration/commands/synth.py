@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         )
         sub.add_argument("--seed", type=int, default=0, help="same seed, same bytes (default: 0)")
         sub.add_argument(
-            "--signer", type=int, default=1, metavar="SEED", help="whose body and manner (default: 1)"
+            "--signer", type=int, default=3, metavar="SEED", help="whose body and manner (default: 3)"
         )
         return sub
 

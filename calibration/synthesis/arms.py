@@ -76,7 +76,7 @@ def hand_frame(body: Body, side: Side) -> HandFrame:
     )
 
 
-def fingertip(frame: HandFrame, finger: int, shape: Array) -> Wide:
+def fingertip(frame: HandFrame, finger: int, shape: Wide | Array) -> Wide:
     """A fingertip from the wrist, in the hand's own axes.
 
     Args:
@@ -198,4 +198,4 @@ def _finger_turns(frame: HandFrame, shape: Wide) -> Wide:
     sine = np.linalg.norm(axis, axis=-1, keepdims=True)
     angle = np.arctan2(sine, (rest * wanted).sum(-1, keepdims=True))
     turn = Rotation.from_rotvec((axis / np.maximum(sine, 1e-9) * angle).reshape(-1, 3))
-    return turn.as_matrix().reshape(*wanted.shape, 3)
+    return np.asarray(turn.as_matrix().reshape(*wanted.shape, 3))

@@ -131,7 +131,7 @@ def landmarks_of(
     body = body_of(performance.signer)
     world = pose_points(body, performance.rotations, performance.joints)
     hands = [hand_points(body, side, performance.rotations, performance.joints) for side in "LR"]
-    pose_xy, depth = camera.project(world)
+    pose_xy, _ = camera.project(world)
     hips = world[:, 23:25].mean(1, keepdims=True)
     width_a_metre = _width_a_metre(camera)
     scale = width_a_metre / camera.project(hips)[1]

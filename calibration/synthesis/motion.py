@@ -23,6 +23,7 @@ from calibration.synthesis.lexicon import FACES, HEAD, PLACES, SignForm, directi
 from calibration.synthesis.performance import Array, Performance, Signer, TimedSign
 
 Wide = NDArray[np.float64]
+Vector = Wide | tuple[float, float, float]
 
 MEDIAN_S = 0.48
 LOG_SD_BELOW = math.log(0.48 / 0.20) / 1.645
@@ -118,7 +119,7 @@ class _Director:
 
     # -- laying out ------------------------------------------------------------------------------------------
 
-    def world(self, side: Side, vector: Sequence[float]) -> Wide:
+    def world(self, side: Side, vector: Vector) -> Wide:
         """To a side's outside, forwards, up -> world axes."""
         out, forward, up = vector
         return np.array([out if side == "L" else -out, -forward, up])
@@ -126,9 +127,9 @@ class _Director:
     def place(self, side: Side, name: str) -> Wide:
         """A named place for one side's hand, world."""
         origin = self.nose if name in HEAD else self.shoulders
-        return origin + self.world(side, PLACES[name]) * self.width
+        return np.asarray(origin + self.world(side, PLACES[name]) * self.width)
 
-    def hand_axes(self, side: Side, fingers: Wide, palm: Wide) -> Wide:
+    def hand_axes(self, side: Side, fingers: Vector, palm: Vector) -> Wide:
         """The hand's axes (3, 3) from where fingers and palm are to look (side-wise directions)."""
         x = self.world(side, fingers)
         z = self.world(side, palm)
@@ -183,7 +184,7 @@ class _Director:
         size = self.signer.size * self.width * form.reach
         along = self.world(side, direction(form.along))
         start = self.place(side, form.at)
-        shape, share = _shapes(form, u)
+        shape = _shapes(form, u)
         begin = self.hand_axes(side, direction(form.fingers), direction(form.palm))
         end = self.hand_axes(
             side, direction(form.fingers_end or form.fingers), direction(form.palm_end or form.palm)
@@ -226,7 +227,6 @@ class _Director:
             axes = axes @ Rotation.from_rotvec(np.outer(0.45 * beats, [0, 1, 0])).as_matrix()
         elif form.move == "wiggle":
             shape = _wiggled(shape, u, max(form.repeats, 2))
-        del share
         return _Hand(start + path, axes, shape, self.contact(side, form, shape))
 
     def resting(self, side: Side, folded: bool) -> _Hand:
@@ -418,18 +418,18 @@ def _smooth(u: Wide) -> Wide:
     return np.asarray(u**3 * (10 - 15 * u + 6 * u * u))
 
 
-def _shapes(form: SignForm, u: Wide) -> tuple[Wide, Wide]:
+def _shapes(form: SignForm, u: Wide) -> Wide:
     """The handshape (n, 15, 3) over the stroke."""
     first = SHAPES[form.shape].directions.astype(float)
     if not form.shape_end:
-        return np.repeat(first[None], len(u), 0), np.zeros_like(u)
+        return np.repeat(first[None], len(u), 0)
     last = SHAPES[form.shape_end].directions.astype(float)
     if form.move == "open-close" and form.repeats > 1:
         share = 0.5 - 0.5 * np.cos(2 * np.pi * form.repeats * u)
     else:
         share = _smooth(u)
     mixed = (1 - share)[:, None, None] * first + share[:, None, None] * last
-    return mixed / np.linalg.norm(mixed, axis=-1, keepdims=True), share
+    return np.asarray(mixed / np.linalg.norm(mixed, axis=-1, keepdims=True))
 
 
 def _wiggled(shape: Wide, u: Wide, times: int) -> Wide:
@@ -439,7 +439,7 @@ def _wiggled(shape: Wide, u: Wide, times: int) -> Wide:
         bend = 0.5 + 0.5 * np.sin(2 * np.pi * times * u - finger * np.pi / 2)
         rows = slice(3 * finger, 3 * finger + 3)
         moved[:, rows, 2] += 0.7 * bend[:, None]
-    return moved / np.linalg.norm(moved, axis=-1, keepdims=True)
+    return np.asarray(moved / np.linalg.norm(moved, axis=-1, keepdims=True))
 
 
 def _at(hand: _Hand, share: Wide) -> tuple[Wide, Wide, Wide, Wide]:

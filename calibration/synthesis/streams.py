@@ -67,7 +67,7 @@ def idling(signer: Signer, *, seconds: float, seed: int, fps: float = 25.0) -> P
     )
 
 
-def annotations(performances: Mapping[str, Performance]) -> dict[str, object]:
+def truth(performances: Mapping[str, Performance]) -> dict[str, object]:
     """The truth in the form of `annotations.json`: file name -> signs with begin and end of the stroke, seconds."""
     fps = {performance.fps for performance in performances.values()}
     return {
@@ -91,5 +91,5 @@ def annotations(performances: Mapping[str, Performance]) -> dict[str, object]:
 
 
 def write_annotations(path: Path, performances: Mapping[str, Performance]) -> None:
-    """Write `annotations` as JSON."""
-    path.write_text(json.dumps(annotations(performances), indent=1) + "\n", encoding="utf-8")
+    """Write the truth as JSON."""
+    path.write_text(json.dumps(truth(performances), indent=1) + "\n", encoding="utf-8")

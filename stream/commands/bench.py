@@ -174,7 +174,7 @@ def show(console: Console, report: dict[str, Any], before: dict[str, Any] | None
     def row(name: str, spread: dict[str, float] | None, old: dict[str, float] | None) -> None:
         if spread is None:
             return
-        cells = [f"{spread[key]:.1f}" + _ratio(spread[key], old and old.get(key)) for key in spread]
+        cells = [f"{spread[key]:.1f}" + _ratio(spread[key], old[key] if old else None) for key in spread]
         table.add_row(name, *cells)
 
     row("processing (decoded -> tick done)", report["processing_ms"], before and before["processing_ms"])
@@ -198,7 +198,9 @@ def show(console: Console, report: dict[str, Any], before: dict[str, Any] | None
         ("degradation", "highest degradation level"),
     ):
         if report[name] is not None:
-            console.print(f"{report[name]:10.4g} {unit}" + _ratio(report[name], before and before.get(name)))
+            console.print(
+                f"{report[name]:10.4g} {unit}" + _ratio(report[name], before.get(name) if before else None)
+            )
 
 
 def _ratio(now: float, then: float | None) -> str:
