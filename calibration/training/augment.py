@@ -1,0 +1,229 @@
+"""Training windows from landmark tracks: a stretch of a sign, deformed as signers, cameras and trackers do.
+
+Everything runs in numba on raw joint tracks and ends in the live path's own `fill_input`, so that training sees
+just what the encoder sees live: resampling, bridged drop-outs and per-window normalisation included.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from calibration.training.corpora import Corpus
+from engines.skeleton import (
+    CHANNELS,
+    JOINTS,
+    LEFT_HAND,
+    LEFT_SHOULDER,
+    MIRRORED,
+    NOSE,
+    RIGHT_HAND,
+    RIGHT_SHOULDER,
+    TICKS,
+    fill_input,
+)
+
+Array = NDArray[np.float32]
+
+MAX_TICKS = 36
+_MIRRORED = np.array(MIRRORED)
+
+
+@dataclass(frozen=True, slots=True)
+class Augmentation:
+    """How far windows are deformed. Lengths are in palm sizes or shoulder widths, angles in radians."""
+
+    whole: float = 0.35  # share of windows that show the trimmed sign, as an exemplar does
+    shortest: float = 0.5  # of the sign, that a live window may show
+    longest: float = 1.15
+    jitter: float = 0.2  # of the sign, that a live window's centre may be off
+    warp: float = 0.12  # of the window, that the middle may come early or late
+    context: float = 0.5  # chance that what surrounds the sign is another sign
+    rotate_rad: float = 0.22
+    stretch: float = 0.15  # log scale of width against height
+    shear: float = 0.12
+    hand_rotate_rad: float = 0.15
+    hand_scale: float = 0.1
+    hand_shift: float = 0.5  # palm sizes
+    joint_shift: float = 0.08  # palm sizes, per joint, all through the window
+    noise: float = 0.04  # palm sizes, per tick
+    drop_ticks: float = 0.5  # chance that a hand loses a stretch of ticks
+    drop_hand: float = 0.06  # chance that a hand is lost
+    drop_body: float = 0.3
+    body_shift: float = 0.15  # shoulder widths
+    body_scale: float = 0.12  # log scale
+    mirror: float = 0.35
+
+    def vector(self) -> NDArray[np.float64]:
+        """The fields in order, for the kernel."""
+        return np.array([getattr(self, name) for name in self.__slots__])
+
+
+def windows(corpus: Corpus, clips: NDArray[np.int64], seed: int, augmentation: Augmentation) -> Array:
+    """One deformed window of each of these clips.
+
+    Args:
+        corpus: where they are from.
+        clips: (B,) indices.
+        seed: the same seed gives the same windows.
+        augmentation: how far they are deformed.
+
+    Returns:
+        float32 (B, 18, 16, 27), network input.
+    """
+    out = np.zeros((len(clips), CHANNELS, TICKS, JOINTS), np.float32)
+    _windows(corpus.points, corpus.offsets, corpus.spans, clips, seed, augmentation.vector(), out)
+    return out
+
+
+@numba.njit(cache=True)
+def _tick(points, first, last, at, row):  # type: ignore[no-untyped-def]  # noqa: ANN
+    """Joints (27, 2) at a fractional frame of a clip, NaN where absent or outside."""
+    row[:] = np.nan
+    if at < first - 0.5 or at > last - 0.5:
+        return
+    low = int(math.floor(at))
+    low = min(max(low, first), last - 1)
+    high = min(low + 1, last - 1)
+    f = min(max(at - low, 0.0), 1.0)
+    for j in range(JOINTS):
+        a, b = points[low, j, 0], points[high, j, 0]
+        if not math.isnan(a) and not math.isnan(b):
+            row[j, 0] = (1 - f) * a + f * b
+            row[j, 1] = (1 - f) * points[low, j, 1] + f * points[high, j, 1]
+        elif not math.isnan(a) and f <= 0.5:
+            row[j, 0], row[j, 1] = a, points[low, j, 1]
+        elif not math.isnan(b) and f > 0.5:
+            row[j, 0], row[j, 1] = b, points[high, j, 1]
+
+
+@numba.njit(cache=True)
+def _unit(track):  # type: ignore[no-untyped-def]  # noqa: ANN
+    """Palm size and shoulder width of a track (L, 27, 2); 0 if unknown."""
+    palm = 0.0
+    for t in range(len(track)):
+        for first in (LEFT_HAND, RIGHT_HAND):
+            dx = track[t, first + 4, 0] - track[t, first, 0]
+            dy = track[t, first + 4, 1] - track[t, first, 1]
+            d = math.sqrt(dx * dx + dy * dy)
+            if d > palm:  # False for NaN
+                palm = d
+    shoulders = 0.0
+    for t in range(len(track)):
+        d = abs(track[t, LEFT_SHOULDER, 0] - track[t, RIGHT_SHOULDER, 0])
+        if d > shoulders:
+            shoulders = d
+    return palm / 1.7, shoulders
+
+
+@numba.njit(cache=True)
+def _deform(track, p):  # type: ignore[no-untyped-def]  # noqa: ANN
+    """Space: camera, hands, joints, noise, body."""
+    length = len(track)
+    palm, shoulders = _unit(track)
+    cx, n = np.zeros(2), 0
+    for t in range(length):
+        for first in (LEFT_HAND, RIGHT_HAND):
+            if not math.isnan(track[t, first, 0]):
+                cx += track[t, first]
+                n += 1
+    if n == 0:
+        return
+    cx /= n
+    for first in (LEFT_HAND, RIGHT_HAND):
+        turn = np.random.normal(0, p[9])
+        scale = math.exp(np.random.normal(0, p[10]))
+        dx, dy = np.random.normal(0, p[11], 2) * palm
+        c, s = math.cos(turn) * scale, math.sin(turn) * scale
+        shift = np.random.normal(0, p[12] * palm, (10, 2))
+        for t in range(length):
+            x0, y0 = track[t, first, 0], track[t, first, 1]
+            for k in range(10):
+                x = track[t, first + k, 0] - x0 + shift[k, 0]
+                y = track[t, first + k, 1] - y0 + shift[k, 1]
+                track[t, first + k, 0] = x0 + dx + c * x - s * y + np.random.normal(0, p[13] * palm)
+                track[t, first + k, 1] = y0 + dy + s * x + c * y + np.random.normal(0, p[13] * palm)
+    if np.random.random() < p[16]:
+        track[:, :LEFT_HAND] = np.nan
+    else:
+        scale = math.exp(np.random.normal(0, p[18]))
+        dx, dy = np.random.normal(0, p[17], 2) * shoulders
+        for t in range(length):
+            mx = (track[t, LEFT_SHOULDER, 0] + track[t, RIGHT_SHOULDER, 0]) / 2
+            my = track[t, NOSE, 1]
+            for j in range(LEFT_HAND):
+                track[t, j, 0] = mx + (track[t, j, 0] - mx) * scale + dx
+                track[t, j, 1] = my + (track[t, j, 1] - my) * scale + dy
+    turn = np.random.normal(0, p[6])
+    wide = math.exp(np.random.normal(0, p[7]))
+    shear = np.random.normal(0, p[8])
+    c, s = math.cos(turn), math.sin(turn)
+    for t in range(length):
+        for j in range(JOINTS):
+            x = (track[t, j, 0] - cx[0]) * wide
+            y = track[t, j, 1] - cx[1]
+            x += shear * y
+            track[t, j, 0] = c * x - s * y
+            track[t, j, 1] = s * x + c * y
+
+
+@numba.njit(cache=True)
+def _drop(track, p):  # type: ignore[no-untyped-def]  # noqa: ANN
+    """Hands that are lost, for a stretch or altogether, as blur and tracking lose them."""
+    length = len(track)
+    for first in (LEFT_HAND, RIGHT_HAND):
+        if np.random.random() < p[15]:
+            track[:, first : first + 10] = np.nan
+        while np.random.random() < p[14]:
+            n = 1 + int(np.random.random() * 0.25 * length)
+            at = int(np.random.random() * length)
+            track[at : at + n, first : first + 10] = np.nan
+
+
+@numba.njit(cache=True)
+def _windows(points, offsets, spans, clips, seed, p, out):  # type: ignore[no-untyped-def]  # noqa: ANN
+    np.random.seed(seed)
+    row = np.empty((JOINTS, 2))
+    full = np.empty((MAX_TICKS, JOINTS, 3), np.float32)
+    for b in range(len(clips)):
+        clip = clips[b]
+        start, end = offsets[clip], offsets[clip + 1]
+        first, last = start + spans[clip, 0], start + spans[clip, 1]
+        n = last - first
+        if np.random.random() < p[0]:
+            a = first + np.random.random() * 0.15 * n
+            z = last - 1 - np.random.random() * 0.15 * n
+        else:
+            part = p[1] + np.random.random() * (p[2] - p[1])
+            room = max(p[3], (1 - part) / 2)
+            middle = (first + last - 1) / 2 + np.random.uniform(-room, room) * n
+            a, z = middle - part * n / 2, middle + part * n / 2
+        length = np.random.randint(10, MAX_TICKS)
+        early = np.random.uniform(-p[4], p[4])
+        other = np.random.randint(0, len(offsets) - 1) if np.random.random() < p[5] else -1
+        track = np.empty((length, JOINTS, 2))
+        for k in range(length):
+            u = k / (length - 1)
+            at = a + (z - a) * (u + early * math.sin(math.pi * u))
+            if other >= 0 and at < first - 2:
+                o = offsets[other]
+                _tick(points, o, offsets[other + 1], o + spans[other, 1] - 1 - (first - 2 - at), row)
+            elif other >= 0 and at > last + 1:
+                o = offsets[other]
+                _tick(points, o, offsets[other + 1], o + spans[other, 0] + (at - last - 1), row)
+            else:
+                _tick(points, start, end, at, row)
+            track[k] = row
+        _deform(track, p)
+        _drop(track, p)
+        flip = np.random.random() < p[19]
+        for k in range(length):
+            for j in range(JOINTS):
+                source = _MIRRORED[j] if flip else j
+                full[k, j, 0] = -track[k, source, 0] if flip else track[k, source, 0]
+                full[k, j, 1] = track[k, source, 1]
+        fill_input(full[:length], out[b])
