@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from engines.errors import SourceError
 from stream.events import SourceState
 from stream.frame import Frame
 
@@ -17,6 +18,7 @@ class SourceChange:
     state: SourceState
     reason: str  # fit to show to a user, without credentials; "" when there is nothing to say
     at_ns: int  # monotonic clock
+    error: SourceError | None = None  # with "ended": what ended it, None for its own end or `stop`
 
 
 class Source(Protocol):
@@ -40,6 +42,10 @@ class Source(Protocol):
 
     def start(self, on_frame: Callable[[Frame], None], on_change: Callable[[SourceChange], None]) -> None:
         """Begin to connect and to deliver."""
+        ...
+
+    def discarded(self) -> dict[str, int]:
+        """Pictures that the source itself threw away since the start: reason ("undecodable") -> count."""
         ...
 
     def stop(self) -> None:
