@@ -114,6 +114,19 @@ def client_names(folder: Path) -> list[str]:
     return sorted(path.stem for path in (folder / CLIENTS).glob("*.key"))
 
 
+def remove_client(folder: Path, name: str) -> None:
+    """Lock a client out, from its next connection on.
+
+    Raises:
+        ConfigError: there is no such client.
+    """
+    names = client_names(folder)
+    if name not in names:
+        raise ConfigError(f"{folder} lets in no client {name!r}; it lets in: {', '.join(names) or 'nobody'}")
+    (folder / CLIENTS / f"{name}.key").unlink()
+    shutil.rmtree(folder / FOR_CLIENTS / name, ignore_errors=True)
+
+
 def read_server_keys(folder: Path) -> ServerKeys:
     """Read the publisher's keys.
 

@@ -198,6 +198,7 @@ class Subscriber:
         if self._socket.closed:
             return
         self._socket.disable_monitor()
+        self._monitor.close(linger=0)  # still open, it would keep the context from ending
         self._socket.close()
         if self._owns_context:
             self._context.term()
