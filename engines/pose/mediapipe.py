@@ -8,6 +8,8 @@ world landmarks and throws them away; here they are kept.
 
 from __future__ import annotations
 
+import ctypes
+import os
 from collections.abc import Iterable
 from contextlib import nullcontext
 from pathlib import Path
@@ -116,6 +118,7 @@ class HolisticPose:
             except RuntimeError as error:
                 raise PoseError(f"MediaPipe's Holistic graph does not open: {error}") from error
         self._open = True
+        _return_memory()
 
     def estimate(self, image: NDArray[np.uint8]) -> Landmarks:
         """Landmarks of one frame.
@@ -181,6 +184,16 @@ class HolisticPose:
         if columns == 4:
             return np.array([(mark.x, mark.y, mark.z, mark.visibility) for mark in landmarks], np.float32)
         return np.array([(mark.x, mark.y, mark.z) for mark in landmarks], np.float32)
+
+
+def _return_memory() -> None:
+    """Give the memory of networks that were unloaded back to the system, where the C library can (2 ms).
+
+    It would stay with the process otherwise: 160 resets made it grow by 60 to 100 MB, with this by 20.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if os.name == "posix" else None
+    if trim is not None:
+        trim(0)
 
 
 def _landmark_graph(root: Path) -> Any:
