@@ -43,9 +43,11 @@ class Address:
     paced: bool = False  # hand out the pictures of a finite source at their own pace
     loop: bool = False  # a finite source starts again at its end, its time going on
 
-    def explain(self, error: Exception) -> SourceError:
+    def explain(self, error: Exception, *, timed_out: bool = False) -> SourceError:
         """The error to show for one of PyAV's, whose own text holds the whole address."""
         why = getattr(error, "strerror", None) or type(error).__name__
+        if timed_out or isinstance(error, av.error.ExitError | av.error.TimeoutError):
+            return SourceUnreachable(f"{self.name} does not answer")
         match error:
             case av.error.FileNotFoundError():
                 return SourceUnreachable(f"{self.name} does not exist")
@@ -54,8 +56,6 @@ class Address:
                 return SourceUnreachable(f"{self.name}: permission denied{hint}")
             case av.error.HTTPUnauthorizedError() | av.error.HTTPForbiddenError():
                 return SourceUnreachable(f"{self.name} refuses: check the user name and the password in it")
-            case av.error.ExitError():
-                return SourceUnreachable(f"{self.name} does not answer")
             case av.error.InvalidDataError():
                 return SourceUnreadable(f"{self.name} holds no video that can be read: {redact(why)}")
             case _ if self.format == "v4l2" and getattr(error, "errno", None) == 16:  # EBUSY
@@ -124,6 +124,7 @@ class FfmpegConnection:
     def _open(self) -> None:
         address = self._address
         problem: SourceError | None = None
+        start_s = time.monotonic()
         try:
             self._container = av.open(
                 address.url,
@@ -132,7 +133,10 @@ class FfmpegConnection:
                 timeout=address.timeouts_s,
             )
         except av.FFmpegError as error:
-            problem = address.explain(error)
+            # FFmpeg's RTSP client calls its own time-out "invalid data"
+            waited_s = time.monotonic() - start_s
+            timed_out = address.timeouts_s is not None and waited_s > 0.95 * address.timeouts_s[0]
+            problem = address.explain(error, timed_out=timed_out)
         if (
             problem is not None
         ):  # raised out here, so that PyAV's error with the address does not hang on to it
