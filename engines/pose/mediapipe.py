@@ -90,6 +90,8 @@ class HolisticPose:
             "use_prev_landmarks": boolean(True),
         }
         self._open = False
+        self._time_us = 0
+        self._muted = True
         self.reset()
 
     @property
