@@ -10,6 +10,7 @@ from typing import Literal
 import zmq
 
 Transport = Literal["tcp", "ipc", "inproc"]
+DEFAULT_ADDRESS = "tcp://127.0.0.1:5570"
 FORMS = "tcp://127.0.0.1:5570, tcp://127.0.0.1:* (any free port), tcp://*:5570 (every interface) or ipc:///path/to/socket"
 
 
