@@ -47,7 +47,6 @@ BODY_LINES = (
     *((11, 12), (11, 23), (12, 24), (23, 24)),
     *((11, 13), (13, 15), (12, 14), (14, 16)),
 )
-FACE_DOTS = (0, 2, 5)  # nose and eyes
 HAND_LINES = (
     *((0 if joint % 4 == 1 else joint - 1, joint) for joint in range(1, 21)),
     *((5, 9), (9, 13), (13, 17)),
@@ -107,9 +106,7 @@ def _skeleton(picture: Image, landmarks: Landmarks) -> None:
     if landmarks.has("pose"):
         seen = landmarks.pose[:, 3] >= VISIBLE
         lines = [(a, b) for a, b in BODY_LINES if seen[a] and seen[b]]
-        points = landmarks.pose[:, :2] * size
-        _lines(picture, points, lines, BODY, line_px)
-        _dots(picture, points, [dot for dot in FACE_DOTS if seen[dot]], BODY, line_px)
+        _lines(picture, landmarks.pose[:, :2] * size, lines, BODY, line_px)
     for hand, colour in (("left_hand", LEFT), ("right_hand", RIGHT)):
         if landmarks.has(hand):
             points = getattr(landmarks, hand)[:, :2] * size
