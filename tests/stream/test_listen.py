@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -21,47 +19,23 @@ from stream.events import Message
 from stream.hook import Hook, environment_of, fill_in
 from stream.publisher import Publisher
 from stream.recording import line_of
+from tests.stream.listeners import Listener
 from tests.stream.samples import detection, hypothesis, status
 
 ROOT = Path(__file__).parents[2]
 
 
-class Listening:
-    """`signspot listen` in a process of its own, as a user runs it."""
+class Listening(Listener):
+    """`signspot listen` as a user runs it, on a narrow terminal."""
 
-    def __init__(self, publisher: Publisher, *words: str) -> None:
+    def __init__(self, publisher: Publisher, folder: Path, *words: str) -> None:
         self.publisher = publisher
-        self.process = subprocess.Popen(
-            [sys.executable, str(ROOT / "run_stream.py"), "listen", "--connect", publisher.endpoint, *words],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=os.environ | {"COLUMNS": "40", "TZ": "UTC"},
-        )
+        command = [sys.executable, str(ROOT / "run_stream.py"), "listen", "--connect", publisher.endpoint]
+        super().__init__([*command, *words], folder, COLUMNS="40", TZ="UTC")
 
     def hear(self, knock: Message) -> str:
-        """Send a message until its line comes; returns the line."""
-        assert self.process.stdout is not None
-        os.set_blocking(self.process.stdout.fileno(), False)
-        end_s = time.monotonic() + 30
-        while not (line := self.process.stdout.readline()):
-            assert self.process.poll() is None, self.process.communicate()
-            assert time.monotonic() < end_s, "nothing was printed"
-            self.publisher.send(knock)  # the same number every time: only one is printed
-            time.sleep(0.05)
-        os.set_blocking(self.process.stdout.fileno(), True)
-        return line
-
-    def line(self) -> str:
-        assert self.process.stdout is not None
-        return self.process.stdout.readline()
-
-    def stop(self, number: int = signal.SIGINT) -> tuple[int, str, float]:
-        """Ctrl-C: the exit status, what standard error says, and how many seconds it took."""
-        start_s = time.monotonic()
-        self.process.send_signal(number)
-        _, err = self.process.communicate(timeout=20)
-        return self.process.returncode, err, time.monotonic() - start_s
+        """Send a message until its line comes; returns the line. Its number is the same: only one is printed."""
+        return self.line(meanwhile=lambda: self.publisher.send(knock))
 
 
 @pytest.fixture
@@ -70,8 +44,10 @@ def publisher() -> Iterator[Publisher]:
         yield publisher
 
 
-def test_lines_for_people_come_at_once_whole_and_without_repetition(publisher: Publisher) -> None:
-    listening = Listening(publisher)
+def test_lines_for_people_come_at_once_whole_and_without_repetition(
+    publisher: Publisher, tmp_path: Path
+) -> None:
+    listening = Listening(publisher, tmp_path)
     first = listening.hear(status(seq=0))
     assert "webcam 0" in first
     assert "live" in first
@@ -89,24 +65,24 @@ def test_lines_for_people_come_at_once_whole_and_without_repetition(publisher: P
     assert took_s < 2
 
 
-def test_text_from_the_network_cannot_steer_the_terminal(publisher: Publisher) -> None:
-    listening = Listening(publisher, "--kind", "detection")
+def test_text_from_the_network_cannot_steer_the_terminal(publisher: Publisher, tmp_path: Path) -> None:
+    listening = Listening(publisher, tmp_path, "--kind", "detection")
     line = listening.hear(detection("\x1b[2J[red]EVIL[/red]\n"))
     assert "\x1b" not in line
     assert "[red]EVIL[/red]" in line
     listening.stop()
 
 
-def test_json_lines_are_the_recordings_lines(publisher: Publisher) -> None:
-    listening = Listening(publisher, "--json", "--kind", "detection")
+def test_json_lines_are_the_recordings_lines(publisher: Publisher, tmp_path: Path) -> None:
+    listening = Listening(publisher, tmp_path, "--json", "--kind", "detection")
     line = listening.hear(detection("HELLO"))
     assert line == line_of(detection("HELLO")).decode() + "\n"
     assert json.loads(line)["payload"]["gloss"] == "HELLO"
     listening.stop()
 
 
-def test_losses_are_told_on_standard_error(publisher: Publisher) -> None:
-    listening = Listening(publisher, "--json", "--kind", "detection")
+def test_losses_are_told_on_standard_error(publisher: Publisher, tmp_path: Path) -> None:
+    listening = Listening(publisher, tmp_path, "--json", "--kind", "detection")
     listening.hear(detection(seq=0))
     publisher.send(detection(seq=4))
     listening.line()
@@ -121,7 +97,7 @@ def test_a_command_is_run_for_each_detection_with_its_fields(publisher: Publishe
         "payload = json.load(sys.stdin)['payload']\n"
         "print(sys.argv[1:], os.environ['SIGNSPOT_GLOSS'], payload['end_s'], flush=True)\n"
     )
-    listening = Listening(publisher, "--exec", f"{sys.executable} {script} '$SIGNSPOT_GLOSS' now")
+    listening = Listening(publisher, tmp_path, "--exec", f"{sys.executable} {script} '$SIGNSPOT_GLOSS' now")
     assert listening.hear(detection("HELLO; rm -rf $HOME")) == (
         "['HELLO; rm -rf $HOME', 'now'] HELLO; rm -rf $HOME 13.02\n"
     ), "a gloss is one word to the command, whatever it contains"
@@ -131,15 +107,17 @@ def test_a_command_is_run_for_each_detection_with_its_fields(publisher: Publishe
     listening.stop()
 
 
-def test_a_shell_runs_the_command_only_when_asked_to(publisher: Publisher) -> None:
-    listening = Listening(publisher, "--shell", "--exec", 'echo "$SIGNSPOT_GLOSS" | tr A-Z a-z')
+def test_a_shell_runs_the_command_only_when_asked_to(publisher: Publisher, tmp_path: Path) -> None:
+    listening = Listening(publisher, tmp_path, "--shell", "--exec", 'echo "$SIGNSPOT_GLOSS" | tr A-Z a-z')
     assert listening.hear(detection("HELLO")) == "hello\n"
     listening.stop()
 
 
 def test_ctrl_c_ends_a_hanging_command_too(publisher: Publisher, tmp_path: Path) -> None:
     pid = tmp_path / "pid"
-    listening = Listening(publisher, "--shell", "--exec", f"echo $$ > {pid}; echo on; sleep 1000 & wait")
+    listening = Listening(
+        publisher, tmp_path, "--shell", "--exec", f"echo $$ > {pid}; echo on; sleep 1000 & wait"
+    )
     listening.hear(detection())
     _, err, took_s = listening.stop()
     assert took_s < 3
@@ -147,10 +125,17 @@ def test_ctrl_c_ends_a_hanging_command_too(publisher: Publisher, tmp_path: Path)
     group = int(pid.read_text())
     left = [
         process
-        for process in psutil.process_iter(["status"])
-        if process.info["status"] != psutil.STATUS_ZOMBIE and os.getpgid(process.pid) == group
+        for process in psutil.process_iter(["cmdline"])
+        if process.info["cmdline"] == ["sleep", "1000"]
     ]
-    assert not left, "what the command started ends with it"
+    assert not [process for process in left if _group(process) == group], "what it started ends with it"
+
+
+def _group(process: psutil.Process) -> int:
+    try:
+        return os.getpgid(process.pid)
+    except ProcessLookupError:
+        return -1
 
 
 def test_a_hanging_command_is_ended_and_the_next_one_runs(tmp_path: Path) -> None:
