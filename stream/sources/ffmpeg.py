@@ -143,7 +143,9 @@ class FfmpegConnection:
             raise problem
         if not self._container.streams.video:
             self._container.close()
-            raise SourceUnreadable(f"{address.name} has no video track")
+            raise SourceUnreadable(
+                f"{address.name} has no video track: it holds something else, or is cut off or damaged"
+            )
         self._stream = self._container.streams.video[0]
         self._finite = address.local or (self._container.duration or 0) > 0
         # Frame threads hold as many pictures back as there are threads; harmless only where there is no hurry.

@@ -38,7 +38,7 @@ def test_after_a_reconnect_time_continues_by_the_capture_clock() -> None:
     assert timeline.place(3.0, ns(17.5), finite=False) == (7.5, 1)
     place = timeline.place(3.04, ns(17.6), finite=False)
     assert place is not None
-    assert place == (pytest.approx(7.54), 1)
+    assert (round(place[0], 6), place[1]) == (7.54, 1)
 
 
 def test_after_a_reconnect_time_never_goes_back_though_the_camera_ran_ahead() -> None:
@@ -49,7 +49,7 @@ def test_after_a_reconnect_time_never_goes_back_though_the_camera_ran_ahead() ->
     timeline.begin()
     place = timeline.place(0.0, ns(10.5), finite=False)
     assert place is not None
-    assert place == (pytest.approx(1.201), 1)
+    assert (round(place[0], 6), place[1]) == (1.201, 1)
 
 
 @pytest.mark.parametrize("jump_s", [3600.0, -3600.0, 5.0])
@@ -58,7 +58,7 @@ def test_a_camera_whose_clock_is_set_begins_anew(jump_s: float) -> None:
     timeline.place(5000.0, ns(10), finite=False)
     place = timeline.place(5000.04 + jump_s, ns(10.04), finite=False)
     assert place is not None
-    assert place == (pytest.approx(0.04), 1)
+    assert (round(place[0], 6), place[1]) == (0.04, 1)
 
 
 def test_lost_pictures_are_a_gap_and_no_jump() -> None:
