@@ -11,6 +11,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
+from calibration.synthesis.body import body_of
 from calibration.synthesis.landmarks import Camera, Noise, landmarks_of
 from calibration.synthesis.lexicon import LexiconSampler, SignForm, read_lexicon
 from calibration.synthesis.motion import isolated
@@ -109,7 +110,7 @@ def _chosen(lexicon: dict[str, SignForm], glosses: Sequence[str]) -> list[SignFo
 
 
 def _seen(performance: Performance, seed: int) -> LandmarkTrack:
-    camera = Camera.draw(np.random.default_rng([seed, 31]))
+    camera = Camera.draw(np.random.default_rng([seed, 31]), body_of(performance.signer))
     return landmarks_of(performance, camera, noise=Noise.measured(), seed=seed)
 
 
@@ -123,7 +124,7 @@ def _video(performance: Performance, path: Path, size: str, seed: int) -> None:
         width, height = (int(part) for part in size.split("x"))
     except ValueError as error:
         raise ConfigError(f"--size {size}: write it as 640x480") from error
-    write_video(performance, path, appearance=Appearance.draw(seed), width=width, height=height)
+    write_video(performance, path, appearance=Appearance.draw(seed, body_of(performance.signer)), width=width, height=height)
 
 
 def _stream(args: argparse.Namespace, signer: Signer, lexicon: dict[str, SignForm]) -> None:
@@ -157,7 +158,7 @@ def clips(seed: int, glosses: int, signers: int) -> Iterator[tuple[int, int, Lan
         signer = Signer.draw(seed * 1000 + person)
         for number, form in enumerate(forms):
             one = seed * 1_000_003 + person * glosses + number
-            camera = Camera.draw(np.random.default_rng([one, 31]))
+            camera = Camera.draw(np.random.default_rng([one, 31]), body_of(signer))
             yield (
                 number,
                 person,

@@ -43,13 +43,16 @@ class Camera:
     height: int = 480
 
     @classmethod
-    def draw(cls, rng: np.random.Generator) -> Camera:
-        """A camera as people set one up: head to hip in view."""
+    def draw(cls, rng: np.random.Generator, body: Body) -> Camera:
+        """A camera as people set one up: head to hip in view, with some air above the head."""
+        top, hip = float(body.vertices[:, 2].max()), float(body.heads[body.index("upperleg01.L")][2])
+        seen = (top - hip) * float(rng.uniform(1.12, 1.45))
+        field = float(rng.uniform(0.55, 0.85))
         return cls(
-            distance_m=float(rng.uniform(1.5, 2.6)),
-            height_m=float(rng.uniform(0.25, 0.55)),
-            aside_m=float(rng.normal(0, 0.08)),
-            field_rad=float(rng.uniform(0.6, 0.85)),
+            distance_m=seen / 2 / float(np.tan(field / 2)),
+            height_m=top - seen * float(rng.uniform(0.40, 0.46)),
+            aside_m=float(rng.normal(0, 0.05)),
+            field_rad=field,
         )
 
     def project(self, points: Wide | Array) -> tuple[Wide, Wide]:

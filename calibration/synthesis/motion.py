@@ -97,7 +97,7 @@ def isolated(signer: Signer, form: SignForm, *, seed: int, fps: float = 25.0) ->
     """One sign from rest to rest, as a clip to enrol from shows it: made a little slower than in sentences."""
     rng = np.random.default_rng([seed, 7])
     seconds = float(np.clip(stroke_seconds(rng, form) * 1.3, 0.45, 1.2))
-    return perform(signer, [Act("sign", form, seconds)], seed=seed, fps=fps, lead_s=0.35)
+    return perform(signer, [Act("sign", form, seconds)], seed=seed, fps=fps, lead_s=0.25)
 
 
 class _Director:
