@@ -56,6 +56,8 @@ class Address:
                 return SourceUnreachable(f"{self.name}: permission denied{hint}")
             case av.error.HTTPUnauthorizedError() | av.error.HTTPForbiddenError():
                 return SourceUnreachable(f"{self.name} refuses: check the user name and the password in it")
+            case av.error.ProtocolNotFoundError():
+                return SourceUnreachable(f"{self.name} begins with a protocol that FFmpeg does not know")
             case av.error.InvalidDataError():
                 return SourceUnreadable(f"{self.name} holds no video that can be read: {redact(why)}")
             case _ if self.format == "v4l2" and getattr(error, "errno", None) == 16:  # EBUSY
@@ -256,8 +258,9 @@ def file_address(path: Path, *, paced: bool = False, loop: bool = False) -> Addr
         SourceUnreachable: there is no such file.
         SourceUnreadable: it is a folder.
     """
+    name = redact(str(path))
     if path.is_dir():
-        raise SourceUnreadable(f"{path} is a folder: name a video file")
+        raise SourceUnreadable(f"{name} is a folder: name a video file")
     if not path.exists():
-        raise SourceUnreachable(f"{path} does not exist")
-    return Address(url=f"file:{path}", name=redact(str(path)), local=True, paced=paced, loop=loop)
+        raise SourceUnreachable(f"{name} does not exist")
+    return Address(url=f"file:{path}", name=name, local=True, paced=paced, loop=loop)
