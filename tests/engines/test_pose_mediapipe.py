@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
+import av
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from skimage.data import astronaut
 from engines.errors import PoseError
 from engines.landmarks import PARTS, Landmarks
 from engines.pose.mediapipe import HolisticPose
+from stream.demo import gallery_clips
 
 Image = NDArray[np.uint8]
 
@@ -93,6 +95,56 @@ def test_landmarks_are_those_of_mediapipes_own_holistic(estimator: HolisticPose,
             np.testing.assert_array_equal(mine.pose_world, np.array(world, np.float32))
             assert mine.has("left_hand") == bool(result.left_hand_landmarks)
             assert mine.has("right_hand") == bool(result.right_hand_landmarks)
+
+
+@pytest.fixture(scope="module")
+def signing() -> list[Image]:
+    """Twenty frames of the demo's synthetic signer with a hand up."""
+    with av.open(str(sorted(gallery_clips().values())[0])) as container:
+        frames = [
+            np.asarray(frame.to_ndarray(format="rgb24"), np.uint8) for frame in container.decode(video=0)
+        ]
+    middle = len(frames) // 2
+    return frames[middle - 10 : middle + 10]
+
+
+def test_hands_are_those_of_mediapipes_own_holistic(estimator: HolisticPose, signing: list[Image]) -> None:
+    from mediapipe.python.solutions.holistic import Holistic
+
+    estimator.reset()
+    found = 0
+    with Holistic(model_complexity=1) as theirs:
+        for frame in signing:
+            mine = estimator.estimate(frame)
+            result = theirs.process(frame)
+            for part in ("left_hand", "right_hand"):
+                marks = getattr(result, f"{part}_landmarks")
+                assert mine.has(part) == bool(marks)
+                if marks:
+                    found += 1
+                    expected = np.array([(mark.x, mark.y, mark.z) for mark in marks.landmark], np.float32)
+                    np.testing.assert_array_equal(getattr(mine, part), expected)
+    assert found >= 10
+
+
+def test_hands_in_metres_come_with_every_hand(estimator: HolisticPose, signing: list[Image]) -> None:
+    """They are read from inside of the graph: the wrong stream would give another hand, or another size."""
+    estimator.reset()
+    palms_m, agreement = [], []
+    for frame in signing:
+        seen = estimator.estimate(frame)
+        for hand in ("left_hand", "right_hand"):
+            assert seen.has(f"{hand}_world") == seen.has(hand)
+            if seen.has(hand):
+                world = getattr(seen, f"{hand}_world")
+                palms_m.append(np.linalg.norm(world[9] - world[0]))
+                drawn = getattr(seen, hand)[:, :2] * (seen.width, seen.height)
+                outlines = [(points - points.mean(axis=0)).ravel() for points in (drawn, world[:, :2])]
+                agreement.append(np.corrcoef(*outlines)[0, 1])
+    assert 0.06 < np.median(palms_m) < 0.12, "wrist to middle knuckle of an adult"
+    assert min(agreement) > 0.95, (
+        "from the front, the hand in metres has the outline of the hand in the picture"
+    )
 
 
 def test_tracking_state_matters(estimator: HolisticPose, person: Image) -> None:
