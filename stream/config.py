@@ -44,8 +44,10 @@ def parse_with_config(
     )
     finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     finder.add_argument("--config", type=Path)
-    # Only for the file's name: whether the rest is right, the command's parser says.
-    path = finder.parse_known_args(_before_double_dash(words))[0].config
+    end = list(words).index("--") if "--" in words else len(words)
+    # Taken out of the words here, it may stand anywhere, also behind a sub-command of the command.
+    found, rest = finder.parse_known_args(words[:end])
+    path = found.config
     if path is not None:
         tables = _read(path)
         known = sorted({command, *commands})
@@ -55,7 +57,11 @@ def parse_with_config(
             if commands and name not in known:
                 raise ConfigError(f"{path}: there is no command [{name}]{_instead(name, known)}")
         _apply(parser, tables.get(command, {}), _Place(path, command))
-    return parser.parse_args(words)
+    args = parser.parse_args([*rest, *words[end:]])
+    if args.config is not None:
+        parser.error("--config cannot be abbreviated")
+    args.config = path
+    return args
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +73,6 @@ class _Place:
 
     def error(self, key: str, says: str) -> ConfigError:
         return ConfigError(f"{self.path}: [{self.table}] {key} {says}")
-
-
-def _before_double_dash(words: Sequence[str]) -> list[str]:
-    words = list(words)
-    return words[: words.index("--")] if "--" in words else words
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -104,7 +104,6 @@ class Subscriber:
             )
         self.timeout_s = timeout_s
         self._newest: dict[tuple[str, str], int] = {}  # (topic, epoch) -> seq
-        self._topics: set[str] = set()
         self._ready: deque[Received] = deque()
         self._state: Connection = "connecting"
         self._context = context or zmq.Context()

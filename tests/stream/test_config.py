@@ -138,6 +138,16 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
         parse_with_config(tool(), ["--config", str(tmp_path / "nowhere.toml")], "tool")
 
 
+def test_an_abbreviated_config_is_refused_rather_than_passed_over(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit):
+        parse_with_config(tool(), ["--source", "0", "--conf", str(tmp_path / "x.toml")], "tool")
+
+
+def test_words_after_a_double_dash_are_no_options(tmp_path: Path) -> None:
+    args = parse_with_config(tool(), ["--source", "0", "--", "--config"], "tool")
+    assert (args.folder, args.config) == (Path("--config"), None)
+
+
 def test_no_file_is_read_that_was_not_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "SIGNSPOT.toml").write_text("[tool]\nthreads = 9")
     monkeypatch.chdir(tmp_path)
@@ -149,7 +159,7 @@ def test_the_sub_commands_of_a_command_have_tables_within_its_own(tmp_path: Path
         parser = argparse.ArgumentParser()
         keys.add_arguments(parser)
         (tmp_path / "some.toml").write_text(text)
-        words = ["--config", str(tmp_path / "some.toml"), "make", "folder"]
+        words = ["make", "folder", "--config", str(tmp_path / "some.toml")]
         return parse_with_config(parser, words, "keys", COMMANDS)
 
     assert parse('[keys.make]\nclient = ["laptop"]').client == ["laptop"]
