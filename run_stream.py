@@ -86,7 +86,7 @@ def parse(words: Sequence[str]) -> tuple[Command, argparse.Namespace]:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     module.add_arguments(parser)
-    return module, parse_with_config(parser, words, name)
+    return module, parse_with_config(parser, words, name, COMMANDS)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

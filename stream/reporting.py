@@ -6,10 +6,8 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 
-import numpy as np
-
 from stream.clock import Tick
-from stream.events import Detection, Hypothesis, LandmarksEvent, Message, RunnerUp
+from stream.events import Detection, Hypothesis, LandmarksEvent, Message, RunnerUp, to_float16
 from stream.publisher import Stamper
 from stream.spotting import Spotted
 from stream.stages import Outcome
@@ -122,8 +120,8 @@ class Reporter:
                 pts_s=tick.pts_s,
                 width=seen.width,
                 height=seen.height,
-                pose=seen.pose.astype(np.dtype("<f2")).tobytes(),
-                left_hand=seen.left_hand.astype(np.dtype("<f2")).tobytes(),
-                right_hand=seen.right_hand.astype(np.dtype("<f2")).tobytes(),
+                pose=to_float16(seen.pose),
+                left_hand=to_float16(seen.left_hand),
+                right_hand=to_float16(seen.right_hand),
             )
         )

@@ -44,6 +44,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="ZeroMQ address (default: a free local port)",
     )
     parser.add_argument(
+        "--encoder", default="slgcn2d", metavar="NAME", help="a shipped encoder or a bundle's folder"
+    )
+    parser.add_argument(
         "--keep", type=Path, metavar="DIR", help="keep the gallery there (default: thrown away)"
     )
 
@@ -60,13 +63,13 @@ def run(args: argparse.Namespace) -> int:
     )
     with tempfile.TemporaryDirectory() as scratch:
         gallery = args.keep or Path(scratch) / "gallery"
-        enrol(console, gallery, list(clips.items()))
-        detections = watch(console, gallery, args.publish)
+        enrol(console, gallery, list(clips.items()), args.encoder)
+        detections = watch(console, gallery, args.publish, args.encoder)
     found = match(detections, signs, iou=IOU, same=truth.same)
     return 0 if report(console, detections, signs, found) else 1
 
 
-def enrol(console: Console, gallery: Path, clips: Sequence[tuple[str, Path]]) -> None:
+def enrol(console: Console, gallery: Path, clips: Sequence[tuple[str, Path]], encoder: str) -> None:
     """Teach the clips.
 
     Raises:
@@ -76,7 +79,10 @@ def enrol(console: Console, gallery: Path, clips: Sequence[tuple[str, Path]]) ->
     with Progress(console=console, transient=True) as progress:
         bars = {gloss: progress.add_task(f"enrol {gloss}", total=1.0) for gloss, _ in clips}
         result = enrol_clips(
-            gallery, clips, progress=lambda gloss, part: progress.update(bars[gloss], completed=part)
+            gallery,
+            clips,
+            encoders=[encoder],
+            progress=lambda gloss, part: progress.update(bars[gloss], completed=part),
         )
     if result.failed:
         raise SignspotError(
@@ -85,12 +91,12 @@ def enrol(console: Console, gallery: Path, clips: Sequence[tuple[str, Path]]) ->
     console.print(f"enrolled {len(result.enrolled)} signs in {time.monotonic() - started:.0f} s")
 
 
-def watch(console: Console, gallery: Path, address: str) -> list[Detection]:
+def watch(console: Console, gallery: Path, address: str, name: str) -> list[Detection]:
     """Play the stream through the live pipeline; returns what a subscriber received."""
     received: list[Detection] = []
     source = open_source("demo", speed="realtime")
     with HolisticPose() as estimator, Publisher(address) as publisher:
-        encoder = load_encoder(estimator=estimator.name)
+        encoder = load_encoder(name, estimator=estimator.name)
         console.print(f"publishing on {publisher.endpoint}  (signspot listen --connect {publisher.endpoint})")
         over = threading.Event()
         listener = threading.Thread(

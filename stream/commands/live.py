@@ -10,6 +10,7 @@ from pathlib import Path
 
 from engines.encoders import Encoder, load_encoder
 from engines.pose.mediapipe import HolisticPose
+from stream.address import DEFAULT_ADDRESS
 from stream.curve import read_server_keys
 from stream.events import Message
 from stream.gallery import GalleryWatcher
@@ -23,7 +24,6 @@ from stream.terminal import TerminalView
 from stream.view import Observation
 
 SUMMARY = "Watch a camera, a stream or a file, and publish which known signs are being signed."
-DEFAULT_ADDRESS = "tcp://127.0.0.1:5570"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
