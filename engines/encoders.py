@@ -18,7 +18,6 @@ from engines.errors import BundleError
 from engines.landmarks import Landmarks
 from engines.runtime.base import Placement
 from engines.runtime.onnxruntime import Device, OnnxRuntimeEngine
-from engines.ticks import TICK_HZ as TICK_HZ
 
 _TINY = np.float32(1e-12)
 

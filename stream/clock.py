@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engines.encoders import TICK_HZ
 from engines.landmarks import PARTS, Landmarks
+from engines.ticks import TICK_HZ
 
 SNAP_S = 0.003
 """A frame this near to an instant counts as being at it and is not interpolated. Containers that round to whole
