@@ -156,8 +156,8 @@ class BundleEncoder:
             float32 (B, D), rows of unit length, or zero where the network has nothing to say: similar to nothing.
         """
         embeddings = np.empty((len(windows), self.dimension), np.float32)
-        # One run a window: no runtime promises the same bits for another batch size, and a batch is no faster (a
-        # window takes 2.6 ms alone, 2.8 ms among four).
+        # One run a window: in a batch of two the last bit of a row already changes, and a batch of four saves
+        # 0.5 of 1.9 ms.
         for row, window in enumerate(windows):
             features = skeleton.window_input(window)[np.newaxis]
             embedding = self._engine.run({self._input: features})[self._output][0]

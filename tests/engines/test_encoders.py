@@ -17,6 +17,7 @@ from engines.landmarks import Landmarks
 from tests.engines.bundles import card, network
 
 ESTIMATOR = "holistic-0.10.21-c1"
+SHIPPED = Path(skeleton.__file__).parent / "weights"
 
 
 @pytest.fixture(scope="module")
@@ -181,3 +182,19 @@ def test_an_unknown_encoder_is_named() -> None:
         BundleError, match="there is no encoder 'nonsense': give a bundle's folder, or one of"
     ):
         load_encoder("nonsense", estimator=ESTIMATOR)
+
+
+def test_the_shipped_encoder_is_whole_and_says_where_it_comes_from() -> None:
+    encoder = load_encoder(estimator=ESTIMATOR)
+    two = load_encoder(estimator=ESTIMATOR, threads=2)
+    windows = [window(encoder, seed, ticks) for seed, ticks in enumerate(encoder.window_lengths)]
+    embeddings = encoder.embed(windows)
+    np.testing.assert_allclose(np.linalg.norm(embeddings, axis=1), 1, atol=1e-6)
+    np.testing.assert_array_equal(two.embed(windows), embeddings)
+    np.testing.assert_array_equal(encoder.embed(windows[1:2])[0], embeddings[1])
+    assert encoder.background is not None, "thresholds are calibrated from it"
+    np.testing.assert_allclose(np.linalg.norm(encoder.background, axis=1), 1, atol=1e-3)
+    card = ModelBundle.load(SHIPPED / "slgcn2d").card
+    assert card.trained_on
+    assert card.licence
+    assert card.metrics
