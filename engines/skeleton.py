@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from engines.landmarks import Landmarks
 
 Array = NDArray[np.float32]
+Float64 = NDArray[np.float64]
 
 FEATURES = "skeleton27-1"
 """Version of what `keypoints` and `window_input` compute; part of every encoder's fingerprint."""
@@ -30,15 +31,18 @@ LEFT_HAND, RIGHT_HAND = 7, 17  # first of ten joints each: wrist, thumb tip, the
 BODY_LANDMARKS = (0, 11, 12, 13, 14, 15, 16)
 HAND_LANDMARKS = (0, 4, 5, 8, 9, 12, 13, 16, 17, 20)
 
-PARENTS = (0, 0, 0, 1, 2, 3, 4) + tuple(
-    hand + finger for hand in (LEFT_HAND, RIGHT_HAND) for finger in (0, 0, 0, 2, 0, 4, 0, 6, 0, 8)
+PARENTS = (
+    *(0, 0, 0, 1, 2, 3, 4),
+    *(hand + finger for hand in (LEFT_HAND, RIGHT_HAND) for finger in (0, 0, 0, 2, 0, 4, 0, 6, 0, 8)),
 )
 """The joint towards the root that a joint's bone starts at; a root is its own parent."""
 
-EDGES = tuple((joint, parent) for joint, parent in enumerate(PARENTS) if joint != parent) + (
+EDGES = (
+    *((joint, parent) for joint, parent in enumerate(PARENTS) if joint != parent),
     (LEFT_HAND, LEFT_WRIST),
     (RIGHT_HAND, RIGHT_WRIST),
 )
+"""Bones (joint, parent), and each hand to its arm."""
 
 MIRRORED = (0, 2, 1, 4, 3, 6, 5, *range(RIGHT_HAND, RIGHT_HAND + 10), *range(LEFT_HAND, LEFT_HAND + 10))
 """The joint that takes each joint's place in a mirror."""
@@ -114,7 +118,7 @@ def window_input(points: Array) -> Array:
 
 
 @numba.njit(cache=True)
-def _resampled(points, where, seen):  # type: ignore[no-untyped-def]
+def _resampled(points: Array, where: Float64, seen: Float64) -> None:
     """Positions (16, 27, 2) at 16 even instants, absent = NaN; `seen` (16, 27) gets 1 measured, 0 bridged."""
     length = points.shape[0]
     before = np.empty(length, np.int64)
@@ -152,7 +156,7 @@ def _resampled(points, where, seen):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True)
-def _palm(where):  # type: ignore[no-untyped-def]
+def _palm(where: Float64) -> float:
     """Size of the palm, either hand's: an upper quantile over the window, since turning only makes it smaller."""
     sizes = np.empty(2 * TICKS)
     n = 0
@@ -172,11 +176,11 @@ def _palm(where):  # type: ignore[no-untyped-def]
             n += 1
     if n == 0:
         return 0.0
-    return np.sort(sizes[:n])[int(0.8 * (n - 1))]
+    return float(np.sort(sizes[:n])[int(0.8 * (n - 1))])
 
 
 @numba.njit(cache=True)
-def _body(where):  # type: ignore[no-untyped-def]
+def _body(where: Float64) -> tuple[float, float, float]:
     """Medians over the window of mid-shoulder x, y and shoulder width; the width is 0 without shoulders."""
     xs = np.empty((3, TICKS))
     n = 0
@@ -195,7 +199,7 @@ def _body(where):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True)
-def fill_input(points, out):  # type: ignore[no-untyped-def]
+def fill_input(points: Array, out: Array) -> None:
     """`window_input` without its checks: reads points (L, 27, 3), writes into zeroed out (18, 16, 27)."""
     where = np.empty((TICKS, JOINTS, 2))
     seen = np.empty((TICKS, JOINTS))
@@ -213,7 +217,7 @@ def fill_input(points, out):  # type: ignore[no-untyped-def]
     if not placed:
         shoulders = palm / PALM_PER_SHOULDERS
     for j in range(JOINTS):
-        if j == LEFT_ELBOW or j == RIGHT_ELBOW:
+        if j in (LEFT_ELBOW, RIGHT_ELBOW):
             continue
         hand = -1
         root = j
@@ -266,10 +270,3 @@ def fill_input(points, out):  # type: ignore[no-untyped-def]
                 out[9, t, j] = out[5, t + 1, j] - out[5, t, j]
                 out[10, t, j] = out[6, t + 1, j] - out[6, t, j]
                 out[11, t, j] = out[7, t + 1, j] - out[7, t, j]
-
-
-@numba.njit(cache=True)
-def fill_inputs(points, lengths, out):  # type: ignore[no-untyped-def]
-    """`fill_input` for B windows: points (B, Lmax, 27, 3), of each the first lengths[b] ticks."""
-    for b in range(points.shape[0]):
-        fill_input(points[b, : lengths[b]], out[b])

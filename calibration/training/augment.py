@@ -7,7 +7,7 @@ just what the encoder sees live: resampling, bridged drop-outs and per-window no
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numba
 import numpy as np
@@ -28,14 +28,14 @@ from engines.skeleton import (
 )
 
 Array = NDArray[np.float32]
+Float64 = NDArray[np.float64]
 
 MAX_TICKS = 36
 _MIRRORED = np.array(MIRRORED)
 
 
-@dataclass(frozen=True, slots=True)
-class Augmentation:
-    """How far windows are deformed. Lengths are in palm sizes or shoulder widths, angles in radians."""
+class Augmentation(NamedTuple):
+    """How far windows are deformed; a named tuple because numba takes it as it is."""
 
     whole: float = 0.35  # share of windows that show the trimmed sign, as an exemplar does
     shortest: float = 0.5  # of the sign, that a live window may show
@@ -58,10 +58,6 @@ class Augmentation:
     body_scale: float = 0.12  # log scale
     mirror: float = 0.35
 
-    def vector(self) -> NDArray[np.float64]:
-        """The fields in order, for the kernel."""
-        return np.array([getattr(self, name) for name in self.__slots__])
-
 
 def windows(corpus: Corpus, clips: NDArray[np.int64], seed: int, augmentation: Augmentation) -> Array:
     """One deformed window of each of these clips.
@@ -76,18 +72,17 @@ def windows(corpus: Corpus, clips: NDArray[np.int64], seed: int, augmentation: A
         float32 (B, 18, 16, 27), network input.
     """
     out = np.zeros((len(clips), CHANNELS, TICKS, JOINTS), np.float32)
-    _windows(corpus.points, corpus.offsets, corpus.spans, clips, seed, augmentation.vector(), out)
+    _windows(corpus.points, corpus.offsets, corpus.spans, clips, seed, augmentation, out)
     return out
 
 
 @numba.njit(cache=True)
-def _tick(points, first, last, at, row):  # type: ignore[no-untyped-def]  # noqa: ANN
+def _tick(points: Array, first: int, last: int, at: float, row: Float64) -> None:
     """Joints (27, 2) at a fractional frame of a clip, NaN where absent or outside."""
     row[:] = np.nan
     if at < first - 0.5 or at > last - 0.5:
         return
-    low = int(math.floor(at))
-    low = min(max(low, first), last - 1)
+    low = min(max(math.floor(at), first), last - 1)
     high = min(low + 1, last - 1)
     f = min(max(at - low, 0.0), 1.0)
     for j in range(JOINTS):
@@ -102,7 +97,7 @@ def _tick(points, first, last, at, row):  # type: ignore[no-untyped-def]  # noqa
 
 
 @numba.njit(cache=True)
-def _unit(track):  # type: ignore[no-untyped-def]  # noqa: ANN
+def _unit(track: Float64) -> tuple[float, float]:
     """Palm size and shoulder width of a track (L, 27, 2); 0 if unknown."""
     palm = 0.0
     for t in range(len(track)):
@@ -121,7 +116,7 @@ def _unit(track):  # type: ignore[no-untyped-def]  # noqa: ANN
 
 
 @numba.njit(cache=True)
-def _deform(track, p):  # type: ignore[no-untyped-def]  # noqa: ANN
+def _deform(track: Float64, how: Augmentation) -> None:
     """Space: camera, hands, joints, noise, body."""
     length = len(track)
     palm, shoulders = _unit(track)
@@ -135,32 +130,32 @@ def _deform(track, p):  # type: ignore[no-untyped-def]  # noqa: ANN
         return
     cx /= n
     for first in (LEFT_HAND, RIGHT_HAND):
-        turn = np.random.normal(0, p[9])
-        scale = math.exp(np.random.normal(0, p[10]))
-        dx, dy = np.random.normal(0, p[11], 2) * palm
+        turn = np.random.normal(0, how.hand_rotate_rad)
+        scale = math.exp(np.random.normal(0, how.hand_scale))
+        dx, dy = np.random.normal(0, how.hand_shift, 2) * palm
         c, s = math.cos(turn) * scale, math.sin(turn) * scale
-        shift = np.random.normal(0, p[12] * palm, (10, 2))
+        shift = np.random.normal(0, how.joint_shift * palm, (10, 2))
         for t in range(length):
             x0, y0 = track[t, first, 0], track[t, first, 1]
             for k in range(10):
                 x = track[t, first + k, 0] - x0 + shift[k, 0]
                 y = track[t, first + k, 1] - y0 + shift[k, 1]
-                track[t, first + k, 0] = x0 + dx + c * x - s * y + np.random.normal(0, p[13] * palm)
-                track[t, first + k, 1] = y0 + dy + s * x + c * y + np.random.normal(0, p[13] * palm)
-    if np.random.random() < p[16]:
+                track[t, first + k, 0] = x0 + dx + c * x - s * y + np.random.normal(0, how.noise * palm)
+                track[t, first + k, 1] = y0 + dy + s * x + c * y + np.random.normal(0, how.noise * palm)
+    if np.random.random() < how.drop_body:
         track[:, :LEFT_HAND] = np.nan
     else:
-        scale = math.exp(np.random.normal(0, p[18]))
-        dx, dy = np.random.normal(0, p[17], 2) * shoulders
+        scale = math.exp(np.random.normal(0, how.body_scale))
+        dx, dy = np.random.normal(0, how.body_shift, 2) * shoulders
         for t in range(length):
             mx = (track[t, LEFT_SHOULDER, 0] + track[t, RIGHT_SHOULDER, 0]) / 2
             my = track[t, NOSE, 1]
             for j in range(LEFT_HAND):
                 track[t, j, 0] = mx + (track[t, j, 0] - mx) * scale + dx
                 track[t, j, 1] = my + (track[t, j, 1] - my) * scale + dy
-    turn = np.random.normal(0, p[6])
-    wide = math.exp(np.random.normal(0, p[7]))
-    shear = np.random.normal(0, p[8])
+    turn = np.random.normal(0, how.rotate_rad)
+    wide = math.exp(np.random.normal(0, how.stretch))
+    shear = np.random.normal(0, how.shear)
     c, s = math.cos(turn), math.sin(turn)
     for t in range(length):
         for j in range(JOINTS):
@@ -172,20 +167,28 @@ def _deform(track, p):  # type: ignore[no-untyped-def]  # noqa: ANN
 
 
 @numba.njit(cache=True)
-def _drop(track, p):  # type: ignore[no-untyped-def]  # noqa: ANN
+def _drop(track: Float64, how: Augmentation) -> None:
     """Hands that are lost, for a stretch or altogether, as blur and tracking lose them."""
     length = len(track)
     for first in (LEFT_HAND, RIGHT_HAND):
-        if np.random.random() < p[15]:
+        if np.random.random() < how.drop_hand:
             track[:, first : first + 10] = np.nan
-        while np.random.random() < p[14]:
+        while np.random.random() < how.drop_ticks:
             n = 1 + int(np.random.random() * 0.25 * length)
             at = int(np.random.random() * length)
             track[at : at + n, first : first + 10] = np.nan
 
 
 @numba.njit(cache=True)
-def _windows(points, offsets, spans, clips, seed, p, out):  # type: ignore[no-untyped-def]  # noqa: ANN
+def _windows(
+    points: Array,
+    offsets: NDArray[np.int64],
+    spans: NDArray[np.int64],
+    clips: NDArray[np.int64],
+    seed: int,
+    how: Augmentation,
+    out: Array,
+) -> None:
     np.random.seed(seed)
     row = np.empty((JOINTS, 2))
     full = np.empty((MAX_TICKS, JOINTS, 3), np.float32)
@@ -194,17 +197,17 @@ def _windows(points, offsets, spans, clips, seed, p, out):  # type: ignore[no-un
         start, end = offsets[clip], offsets[clip + 1]
         first, last = start + spans[clip, 0], start + spans[clip, 1]
         n = last - first
-        if np.random.random() < p[0]:
+        if np.random.random() < how.whole:
             a = first + np.random.random() * 0.15 * n
             z = last - 1 - np.random.random() * 0.15 * n
         else:
-            part = p[1] + np.random.random() * (p[2] - p[1])
-            room = max(p[3], (1 - part) / 2)
+            part = how.shortest + np.random.random() * (how.longest - how.shortest)
+            room = max(how.jitter, (1 - part) / 2)
             middle = (first + last - 1) / 2 + np.random.uniform(-room, room) * n
             a, z = middle - part * n / 2, middle + part * n / 2
         length = np.random.randint(10, MAX_TICKS)
-        early = np.random.uniform(-p[4], p[4])
-        other = np.random.randint(0, len(offsets) - 1) if np.random.random() < p[5] else -1
+        early = np.random.uniform(-how.warp, how.warp)
+        other = np.random.randint(0, len(offsets) - 1) if np.random.random() < how.context else -1
         track = np.empty((length, JOINTS, 2))
         for k in range(length):
             u = k / (length - 1)
@@ -218,9 +221,9 @@ def _windows(points, offsets, spans, clips, seed, p, out):  # type: ignore[no-un
             else:
                 _tick(points, start, end, at, row)
             track[k] = row
-        _deform(track, p)
-        _drop(track, p)
-        flip = np.random.random() < p[19]
+        _deform(track, how)
+        _drop(track, how)
+        flip = np.random.random() < how.mirror
         for k in range(length):
             for j in range(JOINTS):
                 source = _MIRRORED[j] if flip else j

@@ -32,7 +32,9 @@ ABSENT = -32768
 BOX_CONFIDENCE = 0.5
 """Confidence of a nose and shoulders that were guessed from a box or a face rather than seen."""
 
-PALM_TO_SHOULDERS = 1 / 0.125  # shoulder width over palm size (95th percentile of a clip), median of 101 Holistic tracks
+PALM_TO_SHOULDERS = (
+    1 / 0.125
+)  # shoulder width over palm size (95th percentile of a clip), median of 101 Holistic tracks
 NOSE_ABOVE_SHOULDERS = 0.59  # in shoulder widths, the same tracks
 NOSE_BELOW_TOP = 0.45  # nose below the top of the person's box, in shoulder widths
 
@@ -133,7 +135,9 @@ def read_wlasl(path: Path) -> Corpus:
         put_body(track, box)
         spans[i] = active_span(track)
     names = tuple(str(name) for name in data["gloss_names"])
-    return Corpus(points, offsets, spans, data["gloss"].astype(np.int64), data["signer"].astype(np.int64), names)
+    return Corpus(
+        points, offsets, spans, data["gloss"].astype(np.int64), data["signer"].astype(np.int64), names
+    )
 
 
 def put_hands(track: Array, hands: Array) -> None:
@@ -200,7 +204,11 @@ def _load(path: Path) -> dict[str, NDArray[np.generic]]:
 
 
 def _from_hands(
-    hands: Array, offsets: NDArray[np.generic], label: NDArray[np.generic], glosses: tuple[str, ...], face: Array
+    hands: Array,
+    offsets: NDArray[np.generic],
+    label: NDArray[np.generic],
+    glosses: tuple[str, ...],
+    face: Array,
 ) -> Corpus:
     bounds = offsets.astype(np.int64)
     points = np.full((len(hands), JOINTS, 3), np.nan, np.float32)
@@ -275,7 +283,9 @@ def _linked(hands: Array) -> tuple[Array, int]:
                 last[side] = centre[t, order[side]]
         elif len(present) == 1:
             slot = int(present[0])
-            side = 1 if not len(pairs) else int(_far(centre[t, slot], last[1]) <= _far(centre[t, slot], last[0]))
+            side = (
+                1 if not len(pairs) else int(_far(centre[t, slot], last[1]) <= _far(centre[t, slot], last[0]))
+            )
             out[t, side] = hands[t, slot]
             last[side] = centre[t, slot]
     return out, both

@@ -1,0 +1,155 @@
+"""From training runs to a model bundle: networks joined, constants folded, ONNX, background and card."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from calibration.evaluation.oneshot import Embed
+from calibration.training.augment import Augmentation, windows
+from calibration.training.corpora import Corpus
+from engines.bundle import Card, ModelBundle
+from engines.networks.slgcn import GraphConvolution, Slgcn, SlgcnShape
+from engines.runtime.onnxruntime import OnnxRuntimeEngine
+from engines.skeleton import CHANNELS, FEATURES, JOINTS, TICKS, window_input
+
+Array = NDArray[np.float32]
+
+WINDOW_LENGTHS = (12, 16, 22, 30)
+BACKGROUND = 4000
+TRAINED_ON = (
+    "WLASL v0.3, 1,600 of its glosses, as MediaPipe Hands landmarks of ethanfarah/live-fingering"
+    " (C-UDA: results of computation are free)",
+    "DGS signing without the 30 signs of Tachionstrahl/SignLanguageRecognition (Apache-2.0), as background",
+)
+
+
+class Joined(nn.Module):
+    """Several networks as one encoder: their embeddings side by side, so that cosines are averaged."""
+
+    def __init__(self, networks: Sequence[Slgcn]) -> None:
+        super().__init__()
+        self.networks = nn.ModuleList(networks)
+
+    def forward(self, windows: Tensor) -> Tensor:
+        """(N, C, 16, 27) to rows of unit length (N, sum of D)."""
+        return F.normalize(torch.cat([network(windows) for network in self.networks], 1), dim=1)
+
+
+class FoldedGraph(nn.Module):
+    """A graph convolution whose adjacencies and channel mixing are one constant matrix."""
+
+    def __init__(self, graph: GraphConvolution) -> None:
+        super().__init__()
+        self.outside = graph.outside
+        self.matrix: Tensor
+        self.register_buffer("matrix", graph.matrix().detach())
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, T, V, C), zero at absent joints, to (N, T, V, C')."""
+        y: Tensor = (x.flatten(2) @ self.matrix).reshape(-1, x.shape[1], JOINTS, self.outside)
+        return y
+
+
+def untrained(seed: int = 0, shape: SlgcnShape | None = None) -> Slgcn:
+    """The network as it is before training: the control that no figure of the trained one may be reached by."""
+    torch.manual_seed(seed)
+    return Slgcn(shape).eval()
+
+
+def onnx_bytes(networks: Sequence[Slgcn]) -> bytes:
+    """ONNX of one or more networks, "windows" (N, C, 16, 27) to "embeddings" (N, D), N free."""
+    joined = Joined(networks).eval()
+    for network in networks:
+        for block in network.blocks:
+            if isinstance(block.graph, GraphConvolution):
+                block.graph = FoldedGraph(block.graph)
+    buffer = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter's own deprecations
+        torch.onnx.export(
+            joined,
+            (torch.zeros(2, CHANNELS, TICKS, JOINTS),),
+            buffer,  # type: ignore[arg-type]  # torch takes a file object too
+            input_names=["windows"],
+            output_names=["embeddings"],
+            dynamic_axes={"windows": {0: "N"}, "embeddings": {0: "N"}},
+            opset_version=17,
+            dynamo=False,
+        )
+    return buffer.getvalue()
+
+
+def runtime_embedder(model: bytes) -> Embed:
+    """The exported network as a function from windows (L, 27, 3) to unit rows, each computed alone."""
+    engine = OnnxRuntimeEngine(model, device="cpu")
+
+    def embed(tracks: list[Array]) -> Array:
+        rows = [engine.run({"windows": window_input(track)[None]})["embeddings"][0] for track in tracks]
+        return np.stack(rows)
+
+    return embed
+
+
+def background_inputs(signs: Corpus, others: Corpus, count: int, seed: int = 0) -> Array:
+    """Network input of windows that are no gallery's sign: half other signing, half pieces of many glosses' clips."""
+    rng = np.random.default_rng(seed)
+    loose = Augmentation(
+        whole=0.0, shortest=0.3, longest=1.3, jitter=0.7, context=0.7, drop_body=0.1, mirror=0.1, stretch=0.05
+    )
+    half = count // 2
+    return np.concatenate(
+        [
+            windows(others, rng.integers(len(others), size=half), seed, loose),
+            windows(signs, rng.integers(len(signs), size=count - half), seed + 1, loose),
+        ]
+    )
+
+
+def write_bundle(
+    folder: Path,
+    networks: Sequence[Slgcn],
+    *,
+    signs: Corpus,
+    others: Corpus,
+    metrics: dict[str, float],
+    notes: str,
+    readme: str | None = None,
+) -> ModelBundle:
+    """Export networks as the bundle `slgcn2d`.
+
+    Args:
+        folder: where to; replaced as a whole.
+        networks: of one or more runs, with averaged weights.
+        signs: the training clips, for the background.
+        others: signing that is no gloss's.
+        metrics: measured figures, for the card.
+        notes: how it was trained, for the card.
+        readme: the model card in prose.
+
+    Raises:
+        BundleError: the bundle cannot be written.
+    """
+    model = onnx_bytes(networks)
+    engine = OnnxRuntimeEngine(model, device="cpu")
+    inputs = background_inputs(signs, others, BACKGROUND)
+    rows = [engine.run({"windows": inputs[at : at + 100]})["embeddings"] for at in range(0, len(inputs), 100)]
+    card = Card(
+        name="slgcn2d",
+        dimension=rows[0].shape[1],
+        features=FEATURES,
+        window_lengths=WINDOW_LENGTHS,
+        trained_on=TRAINED_ON,
+        metrics=metrics,
+        licence="Apache-2.0",
+        notes=notes,
+    )
+    return ModelBundle.write(folder, model=model, card=card, background=np.concatenate(rows), readme=readme)

@@ -1,0 +1,229 @@
+"""The training loop of the keypoint encoder: deterministic with a seed, resumable, on the CPU or a GPU."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from calibration.evaluation.oneshot import OneShot, score
+from calibration.training.augment import Augmentation, windows
+from calibration.training.corpora import Corpus, dev_glosses
+from calibration.training.losses import background_hinge, batch_hard_triplet, cosine_cross_entropy
+from engines.networks.slgcn import Slgcn, SlgcnShape
+from engines.skeleton import window_input
+
+Array = NDArray[np.float32]
+
+CHECKPOINT = "checkpoint.pt"
+HISTORY = "history.json"
+AVERAGING = 0.998
+"""Share that the running average of the weights keeps each step; the average is what is measured and exported."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """Everything that decides the outcome of a training run, besides the data."""
+
+    seed: int = 0
+    steps: int = 6000
+    batch: int = 128
+    per_gloss: int = 4  # windows of one gloss in a batch, of different clips where there are
+    background: int = 16  # background windows more in each batch
+    rate: float = 2e-3
+    warmup: int = 200
+    decay: float = 0.05
+    triplet: float = 1.0  # weight of the triplet loss
+    every: int = 500  # steps between measurements and checkpoints
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One measurement of a run; `top1`, `top5` on the dev glosses."""
+
+    step: int
+    loss: float
+    accuracy: float  # of the training windows, on the training glosses
+    top1: float
+    top5: float
+
+
+class Run:
+    """A training run in a folder: `step()` until `done`, `save()` at any time, and it resumes there."""
+
+    def __init__(
+        self,
+        folder: Path,
+        corpus: Corpus,
+        background: Corpus,
+        recipe: Recipe,
+        shape: SlgcnShape | None = None,
+    ) -> None:
+        """Start a run, or resume the one in the folder.
+
+        Args:
+            folder: for checkpoint and history; made if need be.
+            corpus: clips of signs; the dev glosses are taken out for measuring.
+            background: clips of signing that are no gloss's.
+            recipe: how; a resumed run must have the same.
+            shape: size of the network.
+
+        Raises:
+            ValueError: the folder holds a run of another recipe.
+        """
+        torch.manual_seed(recipe.seed)
+        self.folder, self.recipe, self.background = folder, recipe, background
+        folder.mkdir(parents=True, exist_ok=True)
+        self.train, self.dev = split(corpus)
+        known, self.labels = np.unique(self.train.gloss, return_inverse=True)
+        self.by_gloss = [np.flatnonzero(self.labels == k) for k in range(len(known))]
+        self.network = Slgcn(shape)
+        self.directions = nn.Parameter(
+            F.normalize(torch.randn(len(known), self.network.shape.dimension), dim=1)
+        )
+        self.average = {name: value.clone() for name, value in self.network.state_dict().items()}
+        matrices = [p for p in self.network.parameters() if p.ndim > 1]
+        vectors = [*(p for p in self.network.parameters() if p.ndim <= 1), self.directions]
+        self.optimizer = torch.optim.AdamW(
+            [{"params": matrices, "weight_decay": recipe.decay}, {"params": vectors, "weight_decay": 0.0}]
+        )
+        self.at = 0
+        self.loss = self.accuracy = 0.0
+        self.history: list[Point] = []
+        if (folder / CHECKPOINT).exists():
+            self._load()
+
+    @property
+    def done(self) -> bool:
+        """Whether all steps are made."""
+        return self.at >= self.recipe.steps
+
+    def step(self) -> None:
+        """One batch."""
+        recipe = self.recipe
+        rng = np.random.default_rng((recipe.seed, self.at))
+        torch.manual_seed(int(rng.integers(2**31)))  # DropGraph's: so that a resumed run goes the same way
+        clips = self._draw(rng)
+        labels = torch.from_numpy(self.labels[clips])
+        inputs = [windows(self.train, clips, int(rng.integers(2**31)), Augmentation())]
+        if recipe.background:
+            others = rng.integers(len(self.background), size=recipe.background)
+            loose = Augmentation(whole=0.0, shortest=0.3, longest=1.0, jitter=0.4)
+            inputs.append(windows(self.background, others, int(rng.integers(2**31)), loose))
+        for group in self.optimizer.param_groups:
+            group["lr"] = self._rate()
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            embeddings = self.network(torch.from_numpy(np.concatenate(inputs)))
+        cosines = embeddings.float() @ F.normalize(self.directions, dim=1).T
+        signs, rest = cosines[: len(clips)], cosines[len(clips) :]
+        loss = cosine_cross_entropy(signs, labels) + background_hinge(rest)
+        if recipe.triplet:
+            every = torch.cat([labels, labels.new_full((len(rest),), -1)])
+            loss = loss + recipe.triplet * batch_hard_triplet(embeddings.float(), every)
+        self.optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
+        self.optimizer.step()
+        self.at += 1
+        self._follow(float(loss.detach()), float((signs.argmax(1) == labels).float().mean()))
+
+    def averaged(self) -> Slgcn:
+        """The network with averaged weights, for measuring and export."""
+        network = Slgcn(self.network.shape)
+        network.load_state_dict(self.average)
+        return network.eval()
+
+    def measure(self) -> OneShot:
+        """One-shot accuracy on the dev glosses, kept in the history."""
+        found = score(self.dev, embedder([self.averaged()]))
+        self.history.append(Point(self.at, self.loss, self.accuracy, found.top1, found.top5))
+        return found
+
+    def save(self) -> None:
+        """Write checkpoint and history, each as a whole."""
+        state = {
+            "recipe": asdict(self.recipe),
+            "shape": asdict(self.network.shape),
+            "at": self.at,
+            "loss": self.loss,
+            "accuracy": self.accuracy,
+            "network": self.network.state_dict(),
+            "average": self.average,
+            "directions": self.directions.detach(),
+            "optimizer": self.optimizer.state_dict(),
+            "history": [asdict(point) for point in self.history],
+        }
+        fresh = self.folder / f"{CHECKPOINT}.new"
+        torch.save(state, fresh)
+        os.replace(fresh, self.folder / CHECKPOINT)
+        (self.folder / HISTORY).write_text(json.dumps(state["history"], indent=1) + "\n")
+
+    def _load(self) -> None:
+        state = torch.load(self.folder / CHECKPOINT, weights_only=True)
+        if state["recipe"] != asdict(self.recipe):
+            changed = [
+                f.name for f in fields(Recipe) if state["recipe"].get(f.name) != getattr(self.recipe, f.name)
+            ]
+            raise ValueError(
+                f"{self.folder} holds a run with another {', '.join(changed)}; choose another folder"
+            )
+        self.network.load_state_dict(state["network"])
+        self.average = state["average"]
+        self.directions.data.copy_(state["directions"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.at, self.loss, self.accuracy = state["at"], state["loss"], state["accuracy"]
+        self.history = [Point(**point) for point in state["history"]]
+
+    def _draw(self, rng: np.random.Generator) -> NDArray[np.int64]:
+        """Clips of a batch: a few of each of some glosses, different ones as far as there are."""
+        glosses = rng.choice(len(self.by_gloss), self.recipe.batch // self.recipe.per_gloss, replace=False)
+        drawn = []
+        for gloss in glosses:
+            clips = self.by_gloss[gloss]
+            drawn.append(rng.choice(clips, self.recipe.per_gloss, replace=len(clips) < self.recipe.per_gloss))
+        return np.concatenate(drawn)
+
+    def _rate(self) -> float:
+        recipe = self.recipe
+        cosine = 0.5 * (1 + math.cos(math.pi * self.at / recipe.steps))
+        return recipe.rate * min(1.0, (self.at + 1) / recipe.warmup) * (0.02 + 0.98 * cosine)
+
+    def _follow(self, loss: float, accuracy: float) -> None:
+        share = 0.98 if self.at > 1 else 0.0
+        self.loss = share * self.loss + (1 - share) * loss
+        self.accuracy = share * self.accuracy + (1 - share) * accuracy
+        keep = min(AVERAGING, (1 + self.at) / (10 + self.at))
+        with torch.no_grad():
+            for name, value in self.network.state_dict().items():
+                if value.is_floating_point():
+                    self.average[name].lerp_(value, 1 - keep)
+                else:
+                    self.average[name].copy_(value)
+
+
+def split(corpus: Corpus) -> tuple[Corpus, Corpus]:
+    """Clips to train on, and clips of the dev glosses."""
+    dev = dev_glosses(corpus.glosses)
+    held = np.array([corpus.glosses[gloss] in dev for gloss in corpus.gloss])
+    return corpus.subset(~held), corpus.subset(held)
+
+
+def embedder(networks: list[Slgcn]) -> Callable[[list[Array]], Array]:
+    """Networks in evaluation mode as one function from windows (L, 27, 3) to unit rows; several are joined."""
+
+    def embed(tracks: list[Array]) -> Array:
+        inputs = torch.from_numpy(np.stack([window_input(track) for track in tracks]))
+        with torch.inference_mode():
+            rows: Tensor = F.normalize(torch.cat([network(inputs) for network in networks], 1), dim=1)
+        return np.asarray(rows.numpy(), np.float32)
+
+    return embed
