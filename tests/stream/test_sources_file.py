@@ -246,3 +246,12 @@ def test_memory_and_descriptors_stay_flat_over_many_rounds_of_a_loop(tmp_path: P
         assert len(os.listdir("/proc/self/fd")) <= files + 3
     steps_s = [later[1] - earlier[1] for earlier, later in itertools.pairwise(watch.frames)]
     assert steps_s == pytest.approx([0.04] * len(steps_s))
+
+
+def test_the_built_in_demo_plays_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    source = open_source("demo", speed="max")
+    assert source.name == "demo"
+    with Watch(source) as watch:
+        watch.wait_for_frames(5)
+    assert watch.sizes[0] == (640, 480)

@@ -49,7 +49,9 @@ class Watch:
             if not self._news.wait_for(happened, timeout_s):
                 told = "\n".join(f"{change.state}: {change.reason}" for change in self.changes)
                 last = self.frames[-1] if self.frames else None
-                raise AssertionError(f"not within {timeout_s} s, after {len(self.frames)} frames, {last}:\n{told}")
+                raise AssertionError(
+                    f"not within {timeout_s} s, after {len(self.frames)} frames, {last}:\n{told}"
+                )
 
     def wait_for_frames(self, count: int, *, connection: int = 0, timeout_s: float = 20.0) -> None:
         """Wait for that many frames of one connection."""
