@@ -16,7 +16,7 @@ from engines.ticks import TICK_S
 from stream.clock import Tick
 from stream.gallery import Gallery
 from stream.sources import read_frames
-from stream.spotting import Refused, Scores, Similarity, Spotted, Spotter
+from stream.spotting import LEAD, Refused, Scores, Similarity, Spotted, Spotter
 from stream.stages import PoseStage
 from stream.tracks import FULL_QUALITY
 from stream.windows import WindowBuffer
@@ -31,7 +31,7 @@ class Verdict:
     end_s: float
     cosine: float  # fused
     needed: float  # the cosine that it had to beat there
-    excess: float  # deviations above its threshold; negative below
+    excess: float  # evidence above its threshold; negative below
     outcome: str  # in words
 
 
@@ -91,13 +91,13 @@ def explain(
     spotted += spotter.flush()
     if not ticks:
         raise SourceUnreadable(f"{clip} has no picture that can be decoded: check that it plays elsewhere")
-    best = _best(scored, spotter.thresholds)
+    best = _best(scored, spotter)
     order = sorted(best, key=lambda column: -best[column].excess)[:nearest]
     glosses = gallery.glosses
     if gloss is not None and glosses.index(gloss) not in order and glosses.index(gloss) in best:
         order.append(glosses.index(gloss))
     verdicts = [_verdict(glosses[column], best[column], spotted, refused) for column in order]
-    curves = [(glosses[column], _curve(column, scored, spotter.thresholds)) for column in order]
+    curves = [(glosses[column], _curve(column, scored, spotter)) for column in order]
     return Explanation(tuple(spotted), tuple(verdicts), tuple(curves), hands / ticks, persons / ticks)
 
 
@@ -127,28 +127,29 @@ class _Peak:
     excess: float
 
 
-def _best(scored: Sequence[Scores], thresholds: NDArray[np.float32]) -> Mapping[int, _Peak]:
+def _best(scored: Sequence[Scores], spotter: Spotter) -> Mapping[int, _Peak]:
     """By gloss column, the window that came nearest to being spotted."""
     best: dict[int, _Peak] = {}
     for scores in scored:
-        excess = scores.normal - thresholds
+        excess = spotter.excess(scores)
         for row, span in enumerate(scores.spans):
             for column in range(excess.shape[1]):
                 value = float(excess[row, column])
                 if column not in best or value > best[column].excess:
                     cosine = float(scores.cosine[row, column])
-                    needed = cosine - value * float(scores.spread[row, column])
+                    needed = cosine - value / (1 + LEAD) * float(scores.spread[row, column])
                     best[column] = _Peak(span, cosine, needed, value)
     return best
 
 
-def _curve(column: int, scored: Sequence[Scores], thresholds: NDArray[np.float32]) -> NDArray[np.float64]:
+def _curve(column: int, scored: Sequence[Scores], spotter: Spotter) -> NDArray[np.float64]:
     last = max((span[1] for scores in scored for span in scores.spans), default=-1)
     curve = np.full(last + 1, np.nan)
     for scores in scored:
+        excess = spotter.excess(scores)
         for row, (start, end) in enumerate(scores.spans):
             middle = (start + end) // 2
-            curve[middle] = np.fmax(curve[middle], scores.normal[row, column] - thresholds[column])
+            curve[middle] = np.fmax(curve[middle], excess[row, column])
     return curve
 
 

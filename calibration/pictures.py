@@ -86,7 +86,7 @@ def save_curves(
     Args:
         path: the picture, PNG.
         title: above it.
-        curves: gloss and one score a tick (25 Hz), in deviations above the threshold; NaN where there is none.
+        curves: gloss and one score a tick (25 Hz), as evidence above the threshold; NaN where there is none.
         spans: gloss, begin and end (seconds) of what was spotted.
     """
     figure = Figure(figsize=(11, 5))
@@ -99,7 +99,7 @@ def save_curves(
         axis.axvspan(start_s, end_s, color="tab:green", alpha=0.15)
         axis.text((start_s + end_s) / 2, axis.get_ylim()[1], gloss, ha="center", va="bottom", fontsize=9)
     axis.set_xlabel("stream time of the window's middle, s")
-    axis.set_ylabel("similarity, deviations above the threshold")
+    axis.set_ylabel("evidence above the threshold")
     axis.set_title(title, pad=18)
     axis.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), fontsize=8)
     figure.tight_layout()

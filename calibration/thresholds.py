@@ -11,18 +11,27 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from engines.encoders import Encoder
 from stream.gallery import Exemplars, Gallery, Impostors, Sign
+from stream.spotting import Rivals
 
 Floats = NDArray[np.float32]
 
-THRESHOLD = 2.5
-"""Deviations above the impostors' mean that a window has to reach."""
+FALSE_SHARE = 0.05
+"""Share of the background windows that may beat the threshold; neighbouring windows beat it together, so spottings are
+far fewer."""
+FALLBACK = 6.0
+"""Threshold without enough background to take it from."""
 KIN_COSINE = 0.8
 """Two glosses whose exemplars are more alike than this are not told apart."""
+HARDEST = 0.1
+"""Share of the cohort that is looked at: the windows most like the gloss. On streams made of WLASL's dev glosses this
+gives an average precision of 0.21, against 0.17 with the whole cohort."""
+MIN_IMPOSTORS = 4
 MIN_DEVIATION = 0.02
 
 
@@ -52,21 +61,29 @@ def with_thresholds(gallery: Gallery, encoders: Mapping[str, Encoder]) -> tuple[
     for pair in alike:
         kin[pair.gloss].append(pair.other)
         kin[pair.other].append(pair.gloss)
+    cohorts = {name: _cohort(gallery, encoders[name]) for name in gallery.exemplars if name in encoders}
     impostors: dict[str, dict[str, Impostors]] = {gloss: {} for gloss in glosses}
     for name, exemplars in gallery.exemplars.items():
-        cohort = _cohort(gallery, encoders[name]) if name in encoders else None
         for gloss in glosses:
-            impostors[gloss][name] = _impostors(gallery, exemplars, cohort, gloss, kin[gloss])
+            impostors[gloss][name] = _impostors(gallery, exemplars, cohorts.get(name), gloss, kin[gloss])
     signs = tuple(
         Sign(
             gloss=gloss,
-            threshold=THRESHOLD,
+            threshold=0.0,
             nudge=nudges.get(gloss, 0.0),
             impostors=impostors[gloss],
             kin=sorted(kin[gloss]),
         )
         for gloss in glosses
     )
+    gallery = replace(gallery, signs=signs)
+    thresholds = [
+        _threshold(gallery, name, cohort)
+        for name, cohort in cohorts.items()
+        if len(cohort) >= 1 / FALSE_SHARE
+    ]
+    threshold = float(np.mean(thresholds)) if thresholds else FALLBACK
+    signs = tuple(msgspec.structs.replace(sign, threshold=threshold) for sign in signs)
     return replace(gallery, signs=signs), alike
 
 
@@ -90,15 +107,16 @@ def _alike(gallery: Gallery, glosses: Sequence[str]) -> list[Alike]:
 
 
 def _cohort(gallery: Gallery, encoder: Encoder) -> Floats:
-    """Embeddings (N, D) of what is no sign of any gallery: the encoder's own background, and the ends of the takes."""
-    rows: list[Floats] = []
+    """Embeddings (N, D) of what is no sign of the gallery.
+
+    That is the encoder's background; for an encoder that has none, the ends of the takes: hands at rest, going up
+    and going down.
+    """
     background: Floats | None = getattr(encoder, "background", None)
-    if background is not None:
-        rows.append(background)
+    if background is not None and len(background):
+        return background
     idle = list(_idle_windows(gallery, encoder))
-    if idle:
-        rows.append(encoder.embed(idle))
-    return np.concatenate(rows) if rows else np.zeros((0, encoder.dimension), np.float32)
+    return encoder.embed(idle) if idle else np.zeros((0, encoder.dimension), np.float32)
 
 
 def _idle_windows(gallery: Gallery, encoder: Encoder) -> Iterator[Floats]:
@@ -113,15 +131,30 @@ def _idle_windows(gallery: Gallery, encoder: Encoder) -> Iterator[Floats]:
                     yield ticks[start : start + length]
 
 
+def _threshold(gallery: Gallery, name: str, cohort: Floats) -> float:
+    """The evidence that only `FALSE_SHARE` of the cohort has for any sign of the gallery."""
+    exemplars = gallery.exemplars[name]
+    column = {gloss: index for index, gloss in enumerate(gallery.glosses)}
+    owner = np.array([column[gallery.takes[take].gloss] for take in exemplars.takes], np.int64)
+    cosine = np.full((len(cohort), len(column)), -1.0, np.float32)
+    np.maximum.at(cosine.T, owner, (cohort @ exemplars.vectors.T).T)
+    impostors = [sign.impostors[name] for sign in gallery.signs]
+    mean = np.array([one.mean for one in impostors], np.float32)
+    deviation = np.array([one.deviation for one in impostors], np.float32)
+    evidence = Rivals(gallery.signs).evidence((cosine - mean) / deviation)
+    return float(np.quantile(evidence.max(1), 1 - FALSE_SHARE))
+
+
 def _impostors(
     gallery: Gallery, exemplars: Exemplars, cohort: Floats | None, gloss: str, kin: Sequence[str]
 ) -> Impostors:
-    """Mean and deviation of the gloss's cosine to what it is not."""
+    """Mean and deviation of the gloss's cosine to what it is most easily taken for."""
     owner = np.array([gallery.takes[take].gloss for take in exemplars.takes])
     mine = exemplars.vectors[owner == gloss]
     others = exemplars.vectors[~np.isin(owner, [gloss, *kin])]
     pool = others if cohort is None else np.concatenate([others, cohort])
-    if not len(mine) or len(pool) < 2:
+    if not len(mine) or len(pool) < MIN_IMPOSTORS:
         return Impostors(mean=0.0, deviation=1.0)
-    best = (pool @ mine.T).max(1)
-    return Impostors(mean=float(best.mean()), deviation=max(float(best.std()), MIN_DEVIATION))
+    best = np.sort((pool @ mine.T).max(1))
+    hardest = best[-max(MIN_IMPOSTORS, round(HARDEST * len(best))) :]
+    return Impostors(mean=float(hardest.mean()), deviation=max(float(hardest.std()), MIN_DEVIATION))

@@ -60,7 +60,7 @@ class Sign(msgspec.Struct, frozen=True, kw_only=True):
     """One gloss: how sure a spotting of it has to be."""
 
     gloss: str
-    threshold: float  # in deviations of the impostors above their mean
+    threshold: float  # evidence that a spotting needs (`stream.spotting.Rivals.evidence`)
     nudge: float = 0.0  # the user's own correction of the threshold, kept when the rest is computed again
     impostors: dict[str, Impostors] = {}  # by encoder
     kin: list[str] = []  # glosses too similar to be told apart from this one

@@ -16,7 +16,7 @@ from engines.encoders import Encoder
 from engines.errors import GalleryMismatch
 from engines.ticks import TICK_HZ
 from stream.clock import Tick
-from stream.gallery import Gallery
+from stream.gallery import Gallery, Sign
 from stream.windows import Window
 
 Floats = NDArray[np.float32]
@@ -52,7 +52,7 @@ class Refused:
 
     gloss: str
     span: tuple[int, int]  # first and last tick of its best window
-    excess: float  # deviations above its threshold
+    excess: float  # evidence above its threshold
     reason: str  # in words
 
 
@@ -176,16 +176,53 @@ def _nearest(embedding: Floats, vectors: Floats, gloss: NDArray[np.int64], best:
 class Rules:
     """How the online decision is made."""
 
-    hold_ticks: int = 7  # so long after its best window a sign is decided, unless a better one comes
+    hold_ticks: int = 9  # so long after its best window a sign is decided, unless a better one comes
     overlap: float = 0.4  # spans that share more than this of the shorter one are one sign
-    margin: float = 0.0  # a sign has to beat every other gloss but its kin by so many deviations
     soften: float = (
-        0.5  # deviations below the peak at which a window's say about begin and end has fallen to 1/e
+        0.5  # evidence below the peak at which a window's say about begin and end has fallen to 1/e
     )
-    steepness: float = 1.5  # of the confidence, per deviation above the threshold
+    steepness: float = 0.5  # of the confidence, per unit of evidence above the threshold
 
 
 RULES = Rules()
+LEAD = 0.6
+"""Weight of a gloss's lead over the best other gloss, beside its own score (see `Rivals.evidence`)."""
+
+
+class Rivals:
+    """Whom each gloss has to beat: every other gloss but its kin."""
+
+    def __init__(self, signs: Sequence[Sign]) -> None:
+        column = {sign.gloss: index for index, sign in enumerate(signs)}
+        self._exempt = {
+            column[sign.gloss]: [
+                column[sign.gloss],
+                *(column[other] for other in sign.kin if other in column),
+            ]
+            for sign in signs
+            if sign.kin
+        }
+
+    def evidence(self, normal: Floats) -> Floats:
+        """How much speaks for each gloss: its normalised score, and its lead over the best rival.
+
+        A window that is like many signs at once is no good example of any. A lone gloss leads over the impostors'
+        mean.
+
+        Args:
+            normal: (B, G) deviations above the impostors' mean.
+
+        Returns:
+            (B, G)
+        """
+        if normal.shape[1] < 2 or not len(normal):
+            return np.asarray(normal + LEAD * normal, np.float32)
+        second, first = np.partition(normal, -2, axis=1)[:, -2:].T
+        best_other = np.where(normal == first[:, None], second[:, None], first[:, None])
+        for column, exempt in self._exempt.items():
+            others = np.delete(normal, exempt, axis=1)
+            best_other[:, column] = others.max(axis=1) if others.shape[1] else 0.0
+        return np.asarray(normal + LEAD * (normal - best_other), np.float32)
 
 
 @dataclass(slots=True)
@@ -194,8 +231,7 @@ class _Candidate:
 
     column: int
     span: tuple[int, int]
-    excess: float  # deviations above the threshold
-    margin: float  # deviations above the best other gloss that is no kin
+    excess: float  # evidence above the threshold
     cosine: float
     runner_up: tuple[int, float] | None  # column, cosine
     per_encoder: dict[str, float]
@@ -223,13 +259,7 @@ class Spotter:
         self._glosses = gallery.glosses
         self._rules = rules
         self._refused = refused
-        column = {gloss: index for index, gloss in enumerate(self._glosses)}
-        count = len(self._glosses)
-        self._rival = ~np.eye(count, dtype=np.bool_)  # (G, G) whom each gloss has to beat
-        for sign in gallery.signs:
-            for other in sign.kin:
-                if other in column:
-                    self._rival[column[sign.gloss], column[other]] = False
+        self._rivals = Rivals(gallery.signs)
         self._newest = -1
         self._bars: tuple[Bar, ...] = ()
         self._pending: dict[int, _Candidate] = {}
@@ -257,12 +287,16 @@ class Spotter:
         """
         self._newest = tick.index
         if scores.spans:
-            excess = scores.normal - self.thresholds
+            excess = self.excess(scores)
             self._show(scores, excess)
             best = excess.argmax(axis=0)
             for column in np.flatnonzero(excess[best, np.arange(excess.shape[1])] > 0):
                 self._consider(int(column), int(best[column]), scores, excess)
         return self._decide()
+
+    def excess(self, scores: Scores) -> Floats:
+        """Evidence (B, G) above the thresholds."""
+        return np.asarray(self._rivals.evidence(scores.normal) - self.thresholds, np.float32)
 
     def _show(self, scores: Scores, excess: Floats) -> None:
         best = excess.argmax(axis=0)
@@ -273,7 +307,7 @@ class Spotter:
                 float(scores.cosine[best[column], column]),
                 float(
                     scores.cosine[best[column], column]
-                    - excess[best[column], column] * scores.spread[best[column], column]
+                    - excess[best[column], column] / (1 + LEAD) * scores.spread[best[column], column]
                 ),
             )
             for column in top
@@ -281,7 +315,7 @@ class Spotter:
 
     def _consider(self, column: int, row: int, scores: Scores, excess: Floats) -> None:
         span, strength = scores.spans[row], float(excess[row, column])
-        told = next((one for one in self._told if self._same(span, one.span)), None)
+        told = next((one for one in self._told if self._covers(one, column, span)), None)
         if told is not None:
             if told.column != column:
                 self._refuse(
@@ -296,9 +330,6 @@ class Spotter:
             if strength <= known.excess:
                 return  # worse, or apart from a better one that has to be decided first
         support = known.support if known is not None and near else [(*span, strength)]
-        rivals = np.flatnonzero(self._rival[column])
-        others = scores.normal[row, rivals]
-        margin = float(scores.normal[row, column] - others.max()) if len(rivals) else np.inf
         second = np.delete(np.arange(len(self._glosses)), column)
         runner_up = None
         if len(second):
@@ -308,7 +339,6 @@ class Spotter:
             column=column,
             span=span,
             excess=strength,
-            margin=margin,
             cosine=float(scores.cosine[row, column]),
             runner_up=runner_up,
             per_encoder={
@@ -322,6 +352,12 @@ class Spotter:
     def _refuse(self, column: int, span: tuple[int, int], excess: float, reason: str) -> None:
         if self._refused is not None:
             self._refused(Refused(self._glosses[column], span, excess, reason))
+
+    def _covers(self, told: _Candidate, column: int, span: tuple[int, int]) -> bool:
+        """Whether what was told leaves no room for another sign; its own gloss has to come at another time."""
+        if told.column == column:
+            return min(told.span[1], span[1]) >= max(told.span[0], span[0])
+        return self._same(told.span, span)
 
     def _same(self, one: tuple[int, int], other: tuple[int, int]) -> bool:
         shared = min(one[1], other[1]) - max(one[0], other[0]) + 1
@@ -342,15 +378,6 @@ class Spotter:
             if any(other.excess > candidate.excess for other in rivals):
                 continue  # that one is not old enough to be decided
             del self._pending[candidate.column]
-            if candidate.margin < self._rules.margin:
-                self._refuse(
-                    candidate.column,
-                    candidate.span,
-                    candidate.excess,
-                    f"not clear enough of the next gloss: {candidate.margin:.2f} deviations, "
-                    f"{self._rules.margin:.2f} are needed",
-                )
-                continue
             for other in rivals:
                 del self._pending[other.column]
                 self._refuse(
