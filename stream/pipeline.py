@@ -20,6 +20,7 @@ import psutil
 from engines.encoders import Encoder
 from engines.errors import GalleryError
 from engines.pose.base import PoseEstimator
+from stream.clock import Tick
 from stream.degradation import Governor, Level, ladder
 from stream.events import (
     Degradation,
@@ -31,7 +32,6 @@ from stream.events import (
     SourceState,
     Status,
 )
-from stream.clock import Tick
 from stream.frame import Frame
 from stream.gallery import Gallery, GalleryWatcher
 from stream.latency import Meter, Rate, StageMeters, percentiles
