@@ -34,6 +34,13 @@ MAX_TICKS = 36
 _MIRRORED = np.array(MIRRORED)
 
 
+SPATIAL = (
+    *("rotate_rad", "stretch", "shear", "hand_rotate_rad", "hand_scale", "hand_shift"),
+    *("joint_shift", "noise", "body_shift", "body_scale"),
+)
+"""The fields of `Augmentation` that are lengths, angles and scales."""
+
+
 class Augmentation(NamedTuple):
     """How far windows are deformed; a named tuple because numba takes it as it is."""
 
@@ -52,11 +59,17 @@ class Augmentation(NamedTuple):
     joint_shift: float = 0.08  # palm sizes, per joint, all through the window
     noise: float = 0.04  # palm sizes, per tick
     drop_ticks: float = 0.5  # chance that a hand loses a stretch of ticks
-    drop_hand: float = 0.06  # chance that a hand is lost
+    drop_hand: float = 0.04  # chance that a hand is lost
+    drop_weak: float = 0.15  # chance that the hand that moves less is lost
+    resting: float = 0.35  # chance that a hand that is not seen is seen at rest
     drop_body: float = 0.3
     body_shift: float = 0.15  # shoulder widths
     body_scale: float = 0.12  # log scale
     mirror: float = 0.35
+
+    def stronger(self, factor: float) -> Augmentation:
+        """The same with every deformation in space that many times as far."""
+        return self._replace(**{name: factor * getattr(self, name) for name in SPATIAL})
 
 
 def windows(corpus: Corpus, clips: NDArray[np.int64], seed: int, augmentation: Augmentation) -> Array:
@@ -180,6 +193,67 @@ def _drop(track: Float64, how: Augmentation) -> None:
 
 
 @numba.njit(cache=True)
+def _way(track: Float64, first: int) -> float:
+    """How far a hand's wrist moves; 0 if it is never seen."""
+    way = 0.0
+    for t in range(1, len(track)):
+        d = abs(track[t, first, 0] - track[t - 1, first, 0]) + abs(
+            track[t, first, 1] - track[t - 1, first, 1]
+        )
+        if not math.isnan(d):
+            way += d
+    return way
+
+
+@numba.njit(cache=True)
+def _weak_hand(track: Float64, how: Augmentation) -> None:
+    """Loses the hand that moves less: whether it is in the picture at rest differs from clip to clip."""
+    if np.random.random() < how.drop_weak:
+        left, right = _way(track, LEFT_HAND), _way(track, RIGHT_HAND)
+        if 0 < left < 0.7 * right:
+            track[:, LEFT_HAND : LEFT_HAND + 10] = np.nan
+        elif 0 < right < 0.7 * left:
+            track[:, RIGHT_HAND : RIGHT_HAND + 10] = np.nan
+
+
+@numba.njit(cache=True)
+def _rest_hand(track: Float64, points: Array, offsets: NDArray[np.int64], how: Augmentation) -> None:
+    """Puts the resting hand of some other clip where a hand is not seen, in proportion to the shoulders."""
+    if np.random.random() >= how.resting or math.isnan(track[0, LEFT_SHOULDER, 0]):
+        return
+    width = track[0, LEFT_SHOULDER, 0] - track[0, RIGHT_SHOULDER, 0]
+    x = (track[0, LEFT_SHOULDER, 0] + track[0, RIGHT_SHOULDER, 0]) / 2
+    y = (track[0, LEFT_SHOULDER, 1] + track[0, RIGHT_SHOULDER, 1]) / 2
+    for first in (LEFT_HAND, RIGHT_HAND):
+        seen = False
+        for t in range(len(track)):
+            seen = seen or not math.isnan(track[t, first, 0])
+        if seen:
+            continue
+        for _ in range(8):
+            other = np.random.randint(0, len(offsets) - 1)
+            a, z = offsets[other], offsets[other + 1]
+            at = a + np.random.randint(0, z - a)
+            end = min(at + len(track), z)
+            ow = points[at, LEFT_SHOULDER, 0] - points[at, RIGHT_SHOULDER, 0]
+            oy = points[at, LEFT_SHOULDER, 1]
+            low, high, n = 1e9, -1e9, 0
+            for t in range(at, end):
+                here = points[t, first, 1]
+                if not math.isnan(here):
+                    low, high, n = min(low, here), max(high, here), n + 1
+            if n < 5 or math.isnan(ow) or low - oy < 0.9 * ow or high - low > 0.15 * ow:
+                continue
+            ox = (points[at, LEFT_SHOULDER, 0] + points[at, RIGHT_SHOULDER, 0]) / 2
+            for t in range(len(track)):
+                source = points[at + t % (end - at)]
+                for j in range(first, first + 10):
+                    track[t, j, 0] = x + (source[j, 0] - ox) / ow * width
+                    track[t, j, 1] = y + (source[j, 1] - oy) / ow * width
+            break
+
+
+@numba.njit(cache=True)
 def _windows(
     points: Array,
     offsets: NDArray[np.int64],
@@ -221,6 +295,8 @@ def _windows(
             else:
                 _tick(points, start, end, at, row)
             track[k] = row
+        _weak_hand(track, how)
+        _rest_hand(track, points, offsets, how)
         _deform(track, how)
         _drop(track, how)
         flip = np.random.random() < how.mirror

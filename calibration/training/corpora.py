@@ -52,6 +52,7 @@ class Corpus:
     spans: NDArray[np.int64]  # (clips, 2) first and one past the last frame with the hands up
     gloss: NDArray[np.int64]  # (clips,) index into glosses; -1 for background
     signer: NDArray[np.int64]  # (clips,)
+    form: NDArray[np.int64]  # (clips,) which form of its sign, where a gloss has several
     glosses: tuple[str, ...]
 
     def __len__(self) -> int:
@@ -77,6 +78,7 @@ class Corpus:
             self.spans[which],
             self.gloss[which],
             self.signer[which],
+            self.form[which],
             self.glosses,
         )
 
@@ -135,9 +137,9 @@ def read_wlasl(path: Path) -> Corpus:
         put_body(track, box)
         spans[i] = active_span(track)
     names = tuple(str(name) for name in data["gloss_names"])
-    return Corpus(
-        points, offsets, spans, data["gloss"].astype(np.int64), data["signer"].astype(np.int64), names
-    )
+    gloss, signer = data["gloss"].astype(np.int64), data["signer"].astype(np.int64)
+    form = data["variation"].astype(np.int64) if "variation" in data else np.zeros_like(gloss)
+    return Corpus(points, offsets, spans, gloss, signer, form, names)
 
 
 def put_hands(track: Array, hands: Array) -> None:
@@ -223,7 +225,8 @@ def _from_hands(
         if middle is not None:
             put_shoulders(track, float(middle[0]), float(middle[1]), _shoulders(track))
         spans[i] = active_span(track)
-    return Corpus(points, bounds, spans, label.astype(np.int64), np.arange(len(label)), glosses)
+    gloss = label.astype(np.int64)
+    return Corpus(points, bounds, spans, gloss, np.arange(len(gloss)), np.zeros_like(gloss), glosses)
 
 
 def sided_hands(hands: Array, middle: float | None) -> Array:

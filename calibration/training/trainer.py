@@ -19,6 +19,7 @@ from calibration.evaluation.oneshot import OneShot, score
 from calibration.training.augment import Augmentation, windows
 from calibration.training.corpora import Corpus, dev_glosses
 from calibration.training.losses import background_hinge, batch_hard_triplet, cosine_cross_entropy
+from engines.errors import ConfigError
 from engines.networks.slgcn import Slgcn, SlgcnShape
 from engines.skeleton import window_input
 
@@ -35,15 +36,16 @@ class Recipe:
     """Everything that decides the outcome of a training run, besides the data."""
 
     seed: int = 0
-    steps: int = 6000
+    steps: int = 6500
     batch: int = 128
-    per_gloss: int = 4  # windows of one gloss in a batch, of different clips where there are
+    per_gloss: int = 2  # windows of one gloss in a batch, of different clips where there are
     background: int = 16  # background windows more in each batch
     rate: float = 2e-3
     warmup: int = 200
     decay: float = 0.05
-    triplet: float = 1.0  # weight of the triplet loss
-    every: int = 500  # steps between measurements and checkpoints
+    triplet: float = 0.3  # weight of the triplet loss
+    strength: float = 1.0  # of the deformations in space, against the defaults of `Augmentation`
+    every: int = 250  # steps between measurements and checkpoints
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +86,8 @@ class Run:
         self.folder, self.recipe, self.background = folder, recipe, background
         folder.mkdir(parents=True, exist_ok=True)
         self.train, self.dev = split(corpus)
-        known, self.labels = np.unique(self.train.gloss, return_inverse=True)
+        forms = self.train.gloss * (self.train.form.max() + 1) + self.train.form
+        known, self.labels = np.unique(forms, return_inverse=True)
         self.by_gloss = [np.flatnonzero(self.labels == k) for k in range(len(known))]
         self.network = Slgcn(shape)
         self.directions = nn.Parameter(
@@ -96,6 +99,7 @@ class Run:
         self.optimizer = torch.optim.AdamW(
             [{"params": matrices, "weight_decay": recipe.decay}, {"params": vectors, "weight_decay": 0.0}]
         )
+        self.augmentation = Augmentation().stronger(recipe.strength)
         self.at = 0
         self.loss = self.accuracy = 0.0
         self.history: list[Point] = []
@@ -114,10 +118,10 @@ class Run:
         torch.manual_seed(int(rng.integers(2**31)))  # DropGraph's: so that a resumed run goes the same way
         clips = self._draw(rng)
         labels = torch.from_numpy(self.labels[clips])
-        inputs = [windows(self.train, clips, int(rng.integers(2**31)), Augmentation())]
+        inputs = [windows(self.train, clips, int(rng.integers(2**31)), self.augmentation)]
         if recipe.background:
             others = rng.integers(len(self.background), size=recipe.background)
-            loose = Augmentation(whole=0.0, shortest=0.3, longest=1.0, jitter=0.4)
+            loose = self.augmentation._replace(whole=0.0, shortest=0.3, longest=1.0, jitter=0.4)
             inputs.append(windows(self.background, others, int(rng.integers(2**31)), loose))
         for group in self.optimizer.param_groups:
             group["lr"] = self._rate()
@@ -208,6 +212,22 @@ class Run:
                     self.average[name].lerp_(value, 1 - keep)
                 else:
                     self.average[name].copy_(value)
+
+
+def read_run(folder: Path) -> tuple[Slgcn, list[Point]]:
+    """A run's network with averaged weights, in evaluation mode, and its measurements.
+
+    Raises:
+        ConfigError: there is no checkpoint in the folder.
+    """
+    if not (folder / CHECKPOINT).is_file():
+        raise ConfigError(
+            f"{folder} holds no training run (no {CHECKPOINT}): train one with signspot train encoder"
+        )
+    state = torch.load(folder / CHECKPOINT, weights_only=True)
+    network = Slgcn(SlgcnShape(**state["shape"]))
+    network.load_state_dict(state["average"])
+    return network.eval(), [Point(**point) for point in state["history"]]
 
 
 def split(corpus: Corpus) -> tuple[Corpus, Corpus]:

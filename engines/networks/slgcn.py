@@ -39,6 +39,7 @@ class SlgcnShape:
     trunk: int = 256  # channels of the temporal trunk
     trunk_blocks: int = 3
     dimension: int = 256  # of the embedding
+    dropout: float = 0.2  # of what the head reads
     drop: float = 0.08  # DropGraph: chance that a joint and its neighbours are dropped
 
 
@@ -177,6 +178,7 @@ class Slgcn(nn.Module):
         )
         self.head = nn.Linear((PARTS + 1) * shape.trunk, shape.dimension)
         self.norm = nn.BatchNorm1d(shape.dimension)
+        self.dropout = nn.Dropout(shape.dropout)
 
     def forward(self, windows: Tensor) -> Tensor:
         """(N, C, 16, 27) to rows of unit length (N, D)."""
@@ -197,7 +199,7 @@ class Slgcn(nn.Module):
             for first, last in ((part * ticks // 4, (part + 2) * ticks // 4) for part in range(PARTS))
         ]
         peak = (x * there + (there - 1) * 100).amax(2)
-        return F.normalize(self.norm(self.head(torch.cat([*parts, peak], 1))).float(), dim=1)
+        return F.normalize(self.norm(self.head(self.dropout(torch.cat([*parts, peak], 1)))).float(), dim=1)
 
 
 def _kept(y: Tensor, drop: float) -> Tensor:

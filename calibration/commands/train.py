@@ -1,0 +1,152 @@
+"""`signspot train`: train the keypoint encoder on real landmarks, and export it as a model bundle."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from engines.errors import ConfigError, MissingExtra
+
+if TYPE_CHECKING:
+    from engines.networks.slgcn import Slgcn
+
+SUMMARY = "Train an encoder, and export it for live use."
+
+DATA = Path("../shared/data")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the sub-commands."""
+    kinds = parser.add_subparsers(dest="kind", required=True, metavar="encoder|export")
+    encoder = kinds.add_parser(
+        "encoder",
+        help="train one network",
+        description="Train one SL-GCN. Stop it with Ctrl-C at any time: the same command goes on from there.",
+    )
+    _data_option(encoder)
+    encoder.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the run")
+    encoder.add_argument("--steps", type=int, default=6500, metavar="N", help="batches (default: 6500)")
+    encoder.add_argument("--seed", type=int, default=0, metavar="N", help="same seed, same run (default: 0)")
+    encoder.add_argument(
+        "--widths", type=int, nargs="+", default=[16, 16], metavar="C", help="channels of the graph blocks"
+    )
+    encoder.add_argument("--trunk", type=int, default=256, metavar="C", help="channels of the trunk")
+    encoder.add_argument(
+        "--every", type=int, default=250, metavar="N", help="steps between measurements and checkpoints"
+    )
+    encoder.add_argument("--threads", type=int, default=1, metavar="N", help="CPU threads (default: 1)")
+    export = kinds.add_parser(
+        "export",
+        help="join one or more runs into a bundle",
+        description="Export runs as one model bundle: their embeddings side by side.",
+    )
+    export.add_argument("runs", type=Path, nargs="*", metavar="RUN", help="folders of training runs")
+    _data_option(export)
+    export.add_argument("--out", type=Path, required=True, metavar="DIR", help="the bundle's folder")
+    export.add_argument("--notes", default="", metavar="TEXT", help="for the card: how it was trained")
+    export.add_argument("--curves", type=Path, metavar="FILE", help="also draw the runs' learning curves")
+    export.add_argument(
+        "--untrained", action="store_true", help="a control instead of runs: the network before training"
+    )
+
+
+def _data_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--data",
+        type=Path,
+        default=DATA,
+        metavar="DIR",
+        help=f"folder with wlasl_hands.npz and dgs_unknown_hands2d.npz (default: {DATA})",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train or export.
+
+    Raises:
+        MissingExtra: torch is not installed.
+        ConfigError: an option or a run that cannot be used.
+        CorpusMissing: the data are not there.
+    """
+    try:
+        import torch
+    except ImportError as error:
+        raise MissingExtra(f"training needs PyTorch ({error}): pip install 'signspot[train]'") from error
+    console = Console(stderr=True)
+    if args.kind == "encoder":
+        torch.set_num_threads(args.threads)
+        return _train(args, console)
+    return _export(args, console)
+
+
+def _train(args: argparse.Namespace, console: Console) -> int:
+    from calibration.training.corpora import read_dgs_unknown, read_wlasl
+    from calibration.training.curves import save_curves
+    from calibration.training.trainer import Recipe, Run
+    from engines.networks.slgcn import SlgcnShape
+
+    for name in ("steps", "every", "threads", "trunk"):
+        if getattr(args, name) < 1:
+            raise ConfigError(f"--{name} must be at least 1, not {getattr(args, name)}")
+    with console.status("reading landmarks"):
+        signs = read_wlasl(args.data / "wlasl_hands.npz")
+        others = read_dgs_unknown(args.data / "dgs_unknown_hands2d.npz")
+    recipe = Recipe(seed=args.seed, steps=args.steps, every=args.every)
+    shape = SlgcnShape(
+        widths=tuple(args.widths), strides=(2, *(1 for _ in args.widths[1:])), trunk=args.trunk
+    )
+    try:
+        training = Run(args.out, signs, others, recipe, shape)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, console=console) as progress:
+        bar = progress.add_task("", total=recipe.steps, completed=training.at)
+        while not training.done:
+            training.step()
+            progress.update(bar, completed=training.at, description=f"loss {training.loss:.2f}")
+            if training.at % recipe.every == 0 or training.done:
+                found = training.measure()
+                training.save()
+                save_curves(args.out / "curves.png", {args.out.name: training.history})
+                console.print(
+                    f"step {training.at}: loss {training.loss:.2f}, training accuracy {training.accuracy:.3f}, "
+                    f"dev one-shot top 1 {found.top1:.3f}, top 5 {found.top5:.3f}"
+                )
+    return 0
+
+
+def _export(args: argparse.Namespace, console: Console) -> int:
+    from calibration.evaluation.oneshot import score
+    from calibration.training.corpora import read_dgs_unknown, read_wlasl
+    from calibration.training.curves import save_curves
+    from calibration.training.export import untrained, write_bundle
+    from calibration.training.trainer import embedder, read_run, split
+
+    if bool(args.runs) == args.untrained:
+        raise ConfigError("give the folders of training runs, or --untrained, and not both")
+    networks: list[Slgcn] = [untrained()] if args.untrained else []
+    histories = {}
+    for folder in args.runs:
+        network, histories[folder.name] = read_run(folder)
+        networks.append(network)
+    with console.status("measuring, and embedding the background"):
+        train, dev = split(read_wlasl(args.data / "wlasl_hands.npz"))
+        others = read_dgs_unknown(args.data / "dgs_unknown_hands2d.npz")
+        found = score(dev, embedder(networks)).metrics()
+        bundle = write_bundle(
+            args.out,
+            networks,
+            signs=train,
+            others=others,
+            metrics={f"wlasl_dev_oneshot_{name}": value for name, value in found.items()},
+            notes=args.notes,
+        )
+    if args.curves and histories:
+        save_curves(args.curves, histories)
+    console.print(f"{bundle.folder}: D = {bundle.card.dimension}, {found}")
+    return 0
