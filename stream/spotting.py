@@ -177,6 +177,7 @@ class Rules:
     """How the online decision is made."""
 
     hold_ticks: int = 9  # so long after its best window a sign is decided, unless a better one comes
+    repeat_ticks: int = 8  # a gloss that comes again sooner than this after its end is the same sign, held
     overlap: float = 0.4  # spans that share more than this of the shorter one are one sign
     soften: float = (
         0.5  # evidence below the peak at which a window's say about begin and end has fallen to 1/e
@@ -356,7 +357,7 @@ class Spotter:
     def _covers(self, told: _Candidate, column: int, span: tuple[int, int]) -> bool:
         """Whether what was told leaves no room for another sign; its own gloss has to come at another time."""
         if told.column == column:
-            return min(told.span[1], span[1]) >= max(told.span[0], span[0])
+            return span[0] - told.span[1] <= self._rules.repeat_ticks
         return self._same(told.span, span)
 
     def _same(self, one: tuple[int, int], other: tuple[int, int]) -> bool:
