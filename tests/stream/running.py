@@ -1,0 +1,161 @@
+"""Real parts for tests of whole runs: the demo's clips, an enrolled gallery, an estimator that can be slowed down."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calibration.enrol import enrol_clips
+from engines.encoders import BundleEncoder, load_encoder
+from engines.landmarks import Landmarks
+from engines.pose.mediapipe import HolisticPose
+from stream.demo import gallery_clips
+from stream.events import Detection, Hypothesis, Message
+from stream.frame import Frame
+from stream.gallery import GalleryWatcher
+from stream.ledger import LedgerWriter
+from stream.pipeline import Options, Pipeline
+from stream.publisher import Stamper
+from stream.replay import replay
+from stream.sources import read_frames
+from stream.sources.base import Source, SourceChange
+
+GLOSSES = ("HELLO", "HOUSE", "THANKS")
+
+
+class SlowPose:
+    """The real estimator, made as slow as a test wants it: a machine that is too weak."""
+
+    def __init__(self, extra_s: float = 0.0) -> None:
+        self.extra_s = extra_s
+        self._pose = HolisticPose()
+
+    @property
+    def name(self) -> str:
+        return self._pose.name
+
+    def estimate(self, image: NDArray[np.uint8]) -> Landmarks:
+        time.sleep(self.extra_s)
+        return self._pose.estimate(image)
+
+    def reset(self) -> None:
+        self._pose.reset()
+
+    def close(self) -> None:
+        self._pose.close()
+
+
+class Playlist:
+    """A source that plays clips one after the other, each as a new connection, as a camera that was reconnected."""
+
+    def __init__(self, clips: Sequence[Path], *, realtime: bool) -> None:
+        self._clips, self._realtime = clips, realtime
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    @property
+    def name(self) -> str:
+        return "playlist"
+
+    @property
+    def realtime(self) -> bool:
+        return self._realtime
+
+    def discarded(self) -> dict[str, int]:
+        return {}
+
+    def start(self, on_frame: Callable[[Frame], None], on_change: Callable[[SourceChange], None]) -> None:
+        self._thread = threading.Thread(target=self._play, args=(on_frame, on_change), daemon=True)
+        self._thread.start()
+
+    def _play(self, on_frame: Callable[[Frame], None], on_change: Callable[[SourceChange], None]) -> None:
+        began, offset_s, index = time.monotonic(), 0.0, 0
+        for connection, clip in enumerate(self._clips):
+            on_change(SourceChange("live" if connection == 0 else "reconnecting", "", time.monotonic_ns()))
+            last_s = offset_s
+            for frame in read_frames(clip):
+                last_s = offset_s + frame.pts_s
+                if self._realtime and self._stop.wait(max(0.0, began + last_s - time.monotonic())):
+                    return
+                stamped = replace(
+                    frame, index=index, pts_s=last_s, captured_ns=time.monotonic_ns(), connection=connection
+                )
+                on_frame(stamped)
+                index += 1
+            offset_s = last_s + 0.2
+        on_change(SourceChange("ended", "", time.monotonic_ns()))
+
+    def stop(self) -> None:
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join(1.0)
+
+
+def make_gallery(folder: Path, glosses: Sequence[str] = GLOSSES) -> Path:
+    """A gallery of some of the demo's signs."""
+    clips = gallery_clips()
+    report = enrol_clips(folder, [(gloss, clips[gloss]) for gloss in glosses])
+    assert not report.failed, report.failed
+    return folder
+
+
+def encoder_for(estimator: SlowPose | HolisticPose) -> BundleEncoder:
+    """The shipped encoder."""
+    return load_encoder(estimator=estimator.name)
+
+
+def run_pipeline(
+    source: Source,
+    *,
+    gallery: Path | None,
+    estimator: SlowPose | None = None,
+    record: Path | None = None,
+    options: Options | None = None,
+    meanwhile: Callable[[Pipeline], None] | None = None,
+    timeout_s: float = 60.0,
+) -> list[Message]:
+    """Run a source to its end (or until `meanwhile` returns) and return every message."""
+    messages: list[Message] = []
+    pose = estimator or SlowPose()
+    pipeline = Pipeline(
+        source=source,
+        estimator=pose,
+        encoders=[encoder_for(pose)],
+        stamper=Stamper("test"),
+        sinks=[messages.append],
+        galleries=GalleryWatcher(gallery) if gallery else None,
+        options=options,
+        ledger=LedgerWriter(record) if record else None,
+    )
+    try:
+        pipeline.start()
+        if meanwhile is not None:
+            meanwhile(pipeline)
+        else:
+            assert pipeline.wait(timeout_s), "the source did not end"
+    finally:
+        pipeline.stop()
+        pose.close()
+    return messages
+
+
+def replayed(folder: Path) -> list[Message]:
+    """What a recorded run gives when it is repeated."""
+    messages: list[Message] = []
+    pose = SlowPose()
+    try:
+        replay(folder, estimator=pose, encoders=[encoder_for(pose)], send=messages.append)
+    finally:
+        pose.close()
+    return messages
+
+
+def said(messages: Sequence[Message]) -> list[Detection | Hypothesis]:
+    """The detections and hypotheses among messages."""
+    return [message for message in messages if isinstance(message, Detection | Hypothesis)]

@@ -1,0 +1,166 @@
+"""Whole runs with real parts: nothing dropped that need not be, nothing mixed, and every run repeatable to the bit."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stream.demo import gallery_clips, stream_path
+from stream.events import Detection, LandmarksEvent, Preview, Status, from_float16
+from stream.gallery import Gallery
+from stream.ledger import FrameLine, GalleryLine, read_lines
+from stream.pipeline import Options, Pipeline
+from stream.replay import differences
+from stream.sources import open_source
+from tests.stream.running import GLOSSES, Playlist, SlowPose, make_gallery, replayed, run_pipeline, said
+
+
+@pytest.fixture(scope="module")
+def gallery(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_gallery(tmp_path_factory.mktemp("galleries") / "three")
+
+
+@pytest.fixture(scope="module")
+def clips() -> dict[str, Path]:
+    return gallery_clips()
+
+
+def test_a_sign_is_spotted_once_with_all_that_the_wire_promises(
+    gallery: Path, clips: dict[str, Path]
+) -> None:
+    messages = run_pipeline(open_source(str(clips["HELLO"]), speed="max"), gallery=gallery)
+    detections = [message for message in messages if isinstance(message, Detection)]
+    assert [detection.gloss for detection in detections] == ["HELLO"]
+    found = detections[0]
+    assert 0 <= found.start_s < found.peak_s < found.end_s < 2.5
+    assert 0 < found.confidence <= 1
+    assert found.runner_up is not None
+    assert found.runner_up.gloss in GLOSSES
+    assert found.runner_up.score < found.score
+    assert found.per_encoder == {"slgcn2d": pytest.approx(found.score)}
+    assert found.lag_ms is None, "played faster than real time"
+    assert found.processing_ms > 0
+    last = [message for message in messages if isinstance(message, Status)][-1]
+    assert (last.state, last.frames_dropped["overwritten"], last.glosses) == ("ended", 0, 3)
+    assert {"pose", "ticks", "windows", "slgcn2d", "similarity", "spotting", "publish"} <= set(last.stages)
+
+
+def test_real_time_and_full_speed_say_the_same(gallery: Path, clips: dict[str, Path]) -> None:
+    fast = run_pipeline(open_source(str(clips["HOUSE"]), speed="max"), gallery=gallery)
+    live = run_pipeline(open_source(str(clips["HOUSE"]), speed="realtime"), gallery=gallery)
+    status = [message for message in live if isinstance(message, Status)][-1]
+    if status.frames_dropped["overwritten"]:
+        pytest.skip("this machine is too busy to play a clip in real time: frames were dropped")
+    assert said(fast)
+    assert list(differences(fast, live)) == []
+    lag = [message.lag_ms for message in live if isinstance(message, Detection)]
+    assert all(value is not None and value > 0 for value in lag)
+
+
+def test_a_run_with_drops_and_degradation_repeats_to_the_bit(gallery: Path, tmp_path: Path) -> None:
+    """A machine that needs 120 ms a pose drops frames and steps down; the replay obeys its ledger."""
+    levels: list[int] = []
+
+    def watch(pipeline: Pipeline) -> None:
+        deadline = time.monotonic() + 40
+        while time.monotonic() < deadline and (
+            pipeline.status is None or pipeline.status.degradation.level < 2
+        ):
+            time.sleep(0.2)
+        assert pipeline.status is not None
+        levels.append(pipeline.status.degradation.level)
+        assert "too slow" in pipeline.status.degradation.reason
+        assert pipeline.status.frames_dropped["overwritten"] > 0
+        pose.extra_s = 0.0
+        time.sleep(4.0)
+
+    pose = SlowPose(0.12)
+    run = tmp_path / "run"
+    messages = run_pipeline(
+        open_source(str(stream_path()), speed="realtime", loop=True),
+        gallery=gallery, estimator=pose, record=run, meanwhile=watch,
+    )  # fmt: skip
+    lines = [line for line in read_lines(run) if isinstance(line, FrameLine)]
+    assert levels[0] >= 2
+    assert {line.level for line in lines} >= {0, 1, 2}
+    assert sum(line.dropped for line in lines) > 0
+    again = replayed(run)
+    ours, theirs = said(again), said(messages)
+    assert list(differences(again[: len(theirs)], messages)) == [], (
+        "a stopped run may lack its last decisions"
+    )
+    assert len(ours) >= len(theirs)
+
+
+def test_a_reconnect_starts_a_new_segment_and_repeats_to_the_bit(
+    gallery: Path, clips: dict[str, Path], tmp_path: Path
+) -> None:
+    source = Playlist([clips["THANKS"], clips["HELLO"]], realtime=False)
+    messages = run_pipeline(source, gallery=gallery, record=tmp_path / "run")
+    found = [message for message in messages if isinstance(message, Detection)]
+    assert [(one.gloss, one.segment) for one in found] == [("THANKS", 0), ("HELLO", 1)]
+    assert found[0].end_s < found[1].start_s
+    assert list(differences(replayed(tmp_path / "run"), messages)) == []
+
+
+def test_an_edited_gallery_is_taken_up_at_once_and_whole(
+    clips: dict[str, Path], gallery: Path, tmp_path: Path
+) -> None:
+    mine = tmp_path / "mine"
+    shutil.copytree(gallery, mine)
+
+    def edit(pipeline: Pipeline) -> None:
+        for _ in range(200):
+            time.sleep(0.05)
+            if (
+                pipeline.status is not None
+                and pipeline.status.glosses == 3
+                and pipeline.status.fps_processed > 0
+            ):
+                break
+        Gallery.load(mine).without("HELLO").save()
+        for _ in range(200):
+            time.sleep(0.05)
+            if pipeline.status is not None and pipeline.status.glosses == 2:
+                return
+        raise AssertionError("the edited gallery was not taken up")
+
+    source = open_source(str(stream_path()), speed="realtime", loop=True)
+    run_pipeline(source, gallery=mine, record=tmp_path / "run", meanwhile=edit)
+    lines = [line for line in read_lines(tmp_path / "run") if isinstance(line, GalleryLine)]
+    assert lines, "the ledger must say when the gallery changed"
+    assert {Gallery.load(tmp_path / "run" / line.folder).glosses for line in lines} == {("HOUSE", "THANKS")}
+    replayed(tmp_path / "run")
+
+
+def test_landmarks_and_previews_on_demand(clips: dict[str, Path]) -> None:
+    options = Options(landmarks=True, preview=True)
+    messages = run_pipeline(open_source(str(clips["HELLO"]), speed="realtime"), gallery=None, options=options)
+    landmarks = [message for message in messages if isinstance(message, LandmarksEvent)]
+    previews = [message for message in messages if isinstance(message, Preview)]
+    assert [one.seq for one in landmarks] == list(range(len(landmarks)))
+    assert len(landmarks) > 30
+    noses = [from_float16(one.pose, 4)[0, 0] for one in landmarks]
+    assert 0.3 < np.nanmedian(noses) < 0.7, "the nose is near the middle of the demo's pictures"
+    assert 5 <= len(previews) <= 30
+    assert previews[0].jpeg[:2] == b"\xff\xd8"
+
+
+def test_stop_returns_within_a_second_and_leaves_no_thread() -> None:
+    before = threading.active_count()
+    took: list[float] = []
+
+    def stop(pipeline: Pipeline) -> None:
+        time.sleep(1.0)
+        start = time.monotonic()
+        pipeline.stop()
+        took.append(time.monotonic() - start)
+
+    run_pipeline(open_source(str(stream_path()), speed="max", loop=True), gallery=None, meanwhile=stop)
+    assert took[0] < 1.0
+    assert threading.active_count() <= before + 1
