@@ -24,8 +24,9 @@ Floats = NDArray[np.float32]
 FALSE_SHARE = 0.05
 """Share of the background windows that may beat the threshold; neighbouring windows beat it together, so spottings are
 far fewer."""
-FALLBACK = 6.0
-"""Threshold without enough background to take it from."""
+FLOOR = 5.0
+"""Evidence that is needed in any case. In a gallery of few signs a window that is like none of them still leads over
+the others: the demo's 12 signs alone would get 3.1, and every false alarm of its stream lies between that and 5."""
 KIN_COSINE = 0.8
 """Two glosses whose exemplars are more alike than this are not told apart."""
 HARDEST = 0.1
@@ -82,7 +83,7 @@ def with_thresholds(gallery: Gallery, encoders: Mapping[str, Encoder]) -> tuple[
         for name, cohort in cohorts.items()
         if len(cohort) >= 1 / FALSE_SHARE
     ]
-    threshold = float(np.mean(thresholds)) if thresholds else FALLBACK
+    threshold = max(float(np.mean(thresholds)) if thresholds else 0.0, FLOOR)
     signs = tuple(msgspec.structs.replace(sign, threshold=threshold) for sign in signs)
     return replace(gallery, signs=signs), alike
 
