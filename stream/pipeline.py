@@ -201,8 +201,9 @@ class Pipeline:
         self._woken.set()
         self._ring.close()  # first: it releases the writer of a file that is held back
         self._source.stop()
+        deadline_s = time.monotonic() + 0.8
         for thread in self._threads:
-            thread.join(timeout=1.0)
+            thread.join(timeout=max(deadline_s - time.monotonic(), 0.0))
         if self._ledger is not None:
             self._ledger.close()
             self._ledger = None

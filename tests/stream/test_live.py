@@ -1,0 +1,101 @@
+"""The command itself, as a user runs it: messages in the file, Ctrl-C within a second, errors that say what to do."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from run_stream import COMMANDS, main
+from stream.demo import gallery_clips
+from stream.recording import read_messages
+
+PROGRAM = Path(__file__).parents[2] / "run_stream.py"
+
+
+def test_a_file_at_full_speed_ends_by_itself_and_records_every_message(tmp_path: Path) -> None:
+    words = ["--source", str(gallery_clips()["HELLO"]), "--speed", "max", "--publish", "tcp://127.0.0.1:*"]
+    assert main([*words, "--record", str(tmp_path / "events.jsonl"), "--stream", "door", "--quiet"]) == 0
+    messages = list(read_messages(tmp_path / "events.jsonl"))
+    assert {message.stream for message in messages} == {"door"}
+    assert messages[-1].state == "ended"  # type: ignore[union-attr]
+
+
+def test_ctrl_c_stops_within_a_second_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    events = tmp_path / "events.jsonl"
+    words = [
+        sys.executable,
+        str(PROGRAM),
+        "--source",
+        "demo",
+        "--publish",
+        "tcp://127.0.0.1:*",
+        "--record",
+        str(events),
+    ]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=tmp_path) as process:
+        for _ in range(600):
+            if events.exists() and b'"live"' in events.read_bytes():
+                break
+            time.sleep(0.1)
+        start = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=10)
+        took_s = time.monotonic() - start
+    assert took_s < 1.5, "a second, and half of one for the interpreter to end on a busy machine"
+    assert process.returncode == 130
+    assert b"Traceback" not in errors
+    assert os.listdir(tmp_path) == ["events.jsonl"]
+    assert list(read_messages(events))
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--source", "nowhere.mp4"], "nowhere.mp4"),  # a file that does not exist
+        (["--source", "demo", "--gallery", "no-gallery"], "signspot enrol"),  # a gallery that does not exist
+        (["--source", "demo", "--publish", "tcp://*:5571"], "--insecure"),  # beyond this machine, unprotected
+        (["--source", "demo", "--encoder", "no-encoder"], "no-encoder"),  # an encoder that does not exist
+        (
+            ["--source", "demo", "--config", "missing.toml"],
+            "missing.toml",
+        ),  # a configuration that does not exist
+        (["replay", "nothing"], "no recorded run"),
+    ],
+)
+def test_bad_input_is_named(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words) == 1
+    assert said in capsys.readouterr().err
+
+
+def test_an_unknown_command_lists_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        main(["enroll"])
+    assert exit_.value.code == 2
+    assert "enrol " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", list(COMMANDS))
+def test_every_command_explains_itself(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        main([command, "--help"])
+    assert exit_.value.code == 0
+    assert len(capsys.readouterr().out) > 100
+
+
+def test_help_without_a_command_lists_options_and_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    text = capsys.readouterr().out
+    assert "--source" in text
+    assert all(command in text for command in COMMANDS)
+
+
+def test_the_live_path_imports_no_torch() -> None:
+    code = "import sys, stream.pipeline, stream.commands.live; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=PROGRAM.parent).returncode == 0
