@@ -82,7 +82,7 @@ def live(path: Path) -> Iterator[Landmarks]:
     ended = threading.Event()
     source = open_source(str(path), speed="max")
     source.start(frames.append, lambda change: ended.set() if change.state == "ended" else None)
-    assert ended.wait(20)
+    assert ended.wait(60)
     source.stop()
     with HolisticPose() as estimator:
         stage = PoseStage(estimator)

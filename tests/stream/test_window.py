@@ -53,8 +53,8 @@ def start(display: str | None) -> subprocess.Popen[str]:
 
 
 def wait_for(what: Callable[[], bool]) -> bool:
-    """Whether it comes true within ten seconds."""
-    deadline_s = time.monotonic() + 10
+    """Whether it comes true within a minute: a busy machine takes its time to start Python."""
+    deadline_s = time.monotonic() + 60
     while time.monotonic() < deadline_s:
         if what():
             return True
@@ -73,7 +73,7 @@ def test_what_is_drawn_is_on_the_screen_and_q_closes_it(screen: VirtualScreen) -
         assert (panel == WARNING).all(2).sum() == 3 * 3 * 16, "three thresholds are marked"
         assert np.abs(video[2, 300] - np.array(WARNING)).max() < 40, "the hint lies over the top of the video"
         screen.press("q")
-        output, errors = program.communicate(timeout=10)
+        output, errors = program.communicate(timeout=60)
     finally:
         program.kill()
     assert output.endswith("closed\n")
@@ -86,7 +86,7 @@ def test_the_button_in_the_title_bar_closes_it(screen: VirtualScreen) -> None:
     try:
         assert wait_for(lambda: bool(screen.picture().any()))
         screen.close_windows()
-        output, _ = program.communicate(timeout=10)
+        output, _ = program.communicate(timeout=60)
     finally:
         program.kill()
     assert output.endswith("closed\n")
@@ -105,7 +105,7 @@ def test_the_button_in_the_title_bar_closes_it(screen: VirtualScreen) -> None:
 def test_without_a_display_the_error_says_so(display: str | None, says: str) -> None:
     """Qt itself would end the process with a core dump."""
     program = start(display)
-    _, errors = program.communicate(timeout=30)
+    _, errors = program.communicate(timeout=60)
     assert errors.splitlines()[-1].startswith("engines.errors.ConfigError: --show needs a display")
     assert says in errors
     assert program.returncode == 1
