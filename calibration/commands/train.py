@@ -125,7 +125,8 @@ def _export(args: argparse.Namespace, console: Console) -> int:
     from calibration.training.corpora import read_dgs_unknown, read_wlasl
     from calibration.training.curves import save_curves
     from calibration.training.export import untrained, write_bundle
-    from calibration.training.trainer import embedder, read_run, split
+    from calibration.training.projection import fit, training_windows
+    from calibration.training.trainer import embed_inputs, embedder, read_run, split
 
     if bool(args.runs) == args.untrained:
         raise ConfigError("give the folders of training runs, or --untrained, and not both")
@@ -134,13 +135,18 @@ def _export(args: argparse.Namespace, console: Console) -> int:
     for folder in args.runs:
         network, histories[folder.name] = read_run(folder)
         networks.append(network)
-    with console.status("measuring, and embedding the background"):
+    with console.status("projecting, measuring, and embedding the background"):
         train, dev = split(read_wlasl(args.data / "wlasl_hands.npz"))
         others = read_dgs_unknown(args.data / "dgs_unknown_hands2d.npz")
-        found = score(dev, embedder(networks)).metrics()
+        projection = None
+        if args.runs:
+            inputs, gloss = training_windows(train)
+            projection = fit(embed_inputs(networks, inputs), gloss)
+        found = score(dev, embedder(networks, projection)).metrics()
         bundle = write_bundle(
             args.out,
             networks,
+            projection,
             signs=train,
             others=others,
             metrics={f"wlasl_dev_oneshot_{name}": value for name, value in found.items()},

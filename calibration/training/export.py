@@ -1,7 +1,8 @@
-"""From training runs to a model bundle: networks joined, constants folded, ONNX, background and card."""
+"""From training runs to a model bundle: networks joined, projected, constants folded, ONNX, background and card."""
 
 from __future__ import annotations
 
+import copy
 import io
 import warnings
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from torch.nn import functional as F
 from calibration.evaluation.oneshot import Embed
 from calibration.training.augment import Augmentation, windows
 from calibration.training.corpora import Corpus
+from calibration.training.projection import Projection
 from engines.bundle import Card, ModelBundle
 from engines.networks.slgcn import GraphConvolution, Slgcn, SlgcnShape
 from engines.runtime.onnxruntime import OnnxRuntimeEngine
@@ -23,7 +25,7 @@ from engines.skeleton import CHANNELS, FEATURES, JOINTS, TICKS, window_input
 
 Array = NDArray[np.float32]
 
-WINDOW_LENGTHS = (12, 16, 22, 30)
+WINDOW_LENGTHS = (10, 14, 20, 28)
 BACKGROUND = 4000
 TRAINED_ON = (
     "WLASL v0.3, 1,600 of its glosses, as MediaPipe Hands landmarks of ethanfarah/live-fingering"
@@ -33,15 +35,22 @@ TRAINED_ON = (
 
 
 class Joined(nn.Module):
-    """Several networks as one encoder: their embeddings side by side, so that cosines are averaged."""
+    """Several networks as one encoder: their embeddings side by side, then projected."""
 
-    def __init__(self, networks: Sequence[Slgcn]) -> None:
+    def __init__(self, networks: Sequence[Slgcn], projection: Projection | None) -> None:
         super().__init__()
         self.networks = nn.ModuleList(networks)
+        self.project: nn.Module = nn.Identity()
+        if projection is not None:
+            matrix, mean = torch.from_numpy(projection.matrix), torch.from_numpy(projection.mean)
+            self.project = nn.Linear(*matrix.shape)
+            self.project.weight.data.copy_(matrix.T)
+            self.project.bias.data.copy_(-mean @ matrix)
 
     def forward(self, windows: Tensor) -> Tensor:
-        """(N, C, 16, 27) to rows of unit length (N, sum of D)."""
-        return F.normalize(torch.cat([network(windows) for network in self.networks], 1), dim=1)
+        """(N, C, 16, 27) to rows of unit length (N, D)."""
+        rows = F.normalize(torch.cat([network(windows) for network in self.networks], 1), dim=1)
+        return F.normalize(self.project(rows), dim=1)
 
 
 class FoldedGraph(nn.Module):
@@ -65,10 +74,11 @@ def untrained(seed: int = 0, shape: SlgcnShape | None = None) -> Slgcn:
     return Slgcn(shape).eval()
 
 
-def onnx_bytes(networks: Sequence[Slgcn]) -> bytes:
+def onnx_bytes(networks: Sequence[Slgcn], projection: Projection | None = None) -> bytes:
     """ONNX of one or more networks, "windows" (N, C, 16, 27) to "embeddings" (N, D), N free."""
-    joined = Joined(networks).eval()
-    for network in networks:
+    copies = [copy.deepcopy(network) for network in networks]
+    joined = Joined(copies, projection).eval()
+    for network in copies:
         for block in network.blocks:
             if isinstance(block.graph, GraphConvolution):
                 block.graph = FoldedGraph(block.graph)
@@ -117,6 +127,7 @@ def background_inputs(signs: Corpus, others: Corpus, count: int, seed: int = 0) 
 def write_bundle(
     folder: Path,
     networks: Sequence[Slgcn],
+    projection: Projection | None = None,
     *,
     signs: Corpus,
     others: Corpus,
@@ -129,6 +140,7 @@ def write_bundle(
     Args:
         folder: where to; replaced as a whole.
         networks: of one or more runs, with averaged weights.
+        projection: what follows them, if anything.
         signs: the training clips, for the background.
         others: signing that is no gloss's.
         metrics: measured figures, for the card.
@@ -138,7 +150,7 @@ def write_bundle(
     Raises:
         BundleError: the bundle cannot be written.
     """
-    model = onnx_bytes(networks)
+    model = onnx_bytes(networks, projection)
     engine = OnnxRuntimeEngine(model, device="cpu")
     inputs = background_inputs(signs, others, BACKGROUND)
     rows = [engine.run({"windows": inputs[at : at + 100]})["embeddings"] for at in range(0, len(inputs), 100)]

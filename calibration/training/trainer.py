@@ -5,20 +5,21 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional as F
 
 from calibration.evaluation.oneshot import OneShot, score
 from calibration.training.augment import Augmentation, windows
 from calibration.training.corpora import Corpus, dev_glosses
 from calibration.training.losses import background_hinge, batch_hard_triplet, cosine_cross_entropy
+from calibration.training.projection import Projection
 from engines.errors import ConfigError
 from engines.networks.slgcn import Slgcn, SlgcnShape
 from engines.skeleton import window_input
@@ -237,13 +238,23 @@ def split(corpus: Corpus) -> tuple[Corpus, Corpus]:
     return corpus.subset(~held), corpus.subset(held)
 
 
-def embedder(networks: list[Slgcn]) -> Callable[[list[Array]], Array]:
-    """Networks in evaluation mode as one function from windows (L, 27, 3) to unit rows; several are joined."""
+def embed_inputs(networks: Sequence[Slgcn], inputs: Array, batch: int = 256) -> Array:
+    """Unit rows (N, sum of D) of network input (N, 18, 16, 27), by networks in evaluation mode side by side."""
+    rows = []
+    with torch.inference_mode():
+        for at in range(0, len(inputs), batch):
+            part = torch.from_numpy(inputs[at : at + batch])
+            rows.append(F.normalize(torch.cat([network(part) for network in networks], 1), dim=1).numpy())
+    return np.concatenate(rows)
+
+
+def embedder(
+    networks: Sequence[Slgcn], projection: Projection | None = None
+) -> Callable[[list[Array]], Array]:
+    """Networks, and what follows them, as one function from windows (L, 27, 3) to unit rows."""
 
     def embed(tracks: list[Array]) -> Array:
-        inputs = torch.from_numpy(np.stack([window_input(track) for track in tracks]))
-        with torch.inference_mode():
-            rows: Tensor = F.normalize(torch.cat([network(inputs) for network in networks], 1), dim=1)
-        return np.asarray(rows.numpy(), np.float32)
+        rows = embed_inputs(networks, np.stack([window_input(track) for track in tracks]))
+        return rows if projection is None else projection(rows)
 
     return embed

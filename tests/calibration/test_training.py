@@ -42,7 +42,7 @@ def corpus(glosses: int = 206, clips: int = 2) -> Corpus:
     points[:, RIGHT_SHOULDER] = (0.4, 0.45, 0.5)
     for i in range(count):
         sign = np.random.default_rng(i // clips)
-        way = np.cumsum(sign.normal(0, 0.02, (length, 1, 2)), 0) + (0.45, 0.6)
+        way = np.cumsum(sign.normal(0, 0.02, (length, 1, 2)), 0) + np.array([0.45, 0.6])
         hand = way + sign.normal(0, 0.05, (1, 10, 2)) + rng.normal(0, 0.003, (length, 10, 2))
         points[i * length : (i + 1) * length, RIGHT_HAND:, :2] = hand
         points[i * length : (i + 1) * length, RIGHT_HAND:, 2] = 1
