@@ -124,7 +124,13 @@ def _video(performance: Performance, path: Path, size: str, seed: int) -> None:
         width, height = (int(part) for part in size.split("x"))
     except ValueError as error:
         raise ConfigError(f"--size {size}: write it as 640x480") from error
-    write_video(performance, path, appearance=Appearance.draw(seed, body_of(performance.signer)), width=width, height=height)
+    write_video(
+        performance,
+        path,
+        appearance=Appearance.draw(seed, body_of(performance.signer)),
+        width=width,
+        height=height,
+    )
 
 
 def _stream(args: argparse.Namespace, signer: Signer, lexicon: dict[str, SignForm]) -> None:

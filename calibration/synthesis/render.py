@@ -128,7 +128,8 @@ def _context() -> Any:
     try:
         import moderngl
 
-        return moderngl.create_standalone_context(backend="egl")
+        settings: dict[str, Any] = {"backend": "egl"}
+        return moderngl.create_standalone_context(**settings)
     except ImportError as error:
         raise MissingExtra("rendering needs the package moderngl: pip install 'signspot[synth]'") from error
     except Exception as error:  # moderngl raises bare Exceptions for a missing driver
@@ -269,7 +270,7 @@ def _parts(body: Body) -> NDArray[np.float32]:
             of_bone[number] = ARM
         elif name.startswith(("wrist", "finger", "metacarpal")):
             of_bone[number] = HAND
-    return of_bone[body.weight_bones[:, 0]]
+    return np.asarray(of_bone[body.weight_bones[:, 0]])
 
 
 def _sleeve_end(body: Body, look: Appearance) -> float:

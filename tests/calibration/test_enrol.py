@@ -46,7 +46,7 @@ def clips(folder: Path) -> dict[str, Path]:
     from skimage.data import astronaut
 
     good = sorted(stream.demo.gallery_clips().items())[:2]
-    portrait = np.ascontiguousarray(astronaut())
+    portrait = np.ascontiguousarray(astronaut())  # type: ignore[no-untyped-call]
     black = np.zeros((480, 640, 3), np.uint8)
     garbage = folder / "garbage.mp4"
     garbage.write_bytes(b"no video " * 500)

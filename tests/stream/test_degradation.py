@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from stream.degradation import CALM_S, SETTLE_S, Governor, Level, ladder
 
 S = 1_000_000_000
@@ -34,7 +36,7 @@ def test_overload_goes_down_the_ladder_one_step_at_a_time() -> None:
     governor = Governor(ladder(["slgcn2d"]))
     levels = run(governor, 10.0, 3 * SETTLE_S + 1, dropped=1)
     assert max(levels) == 3
-    steps = [b - a for a, b in zip(levels, levels[1:], strict=False)]
+    steps = [b - a for a, b in pairwise(levels)]
     assert set(steps) <= {0, 1}
     assert "frames dropped" in governor.reason
 

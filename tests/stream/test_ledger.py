@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from engines.errors import RecordingError
 from stream.frame import Frame
@@ -17,7 +18,7 @@ START = StartLine(
 )  # fmt: skip
 
 
-def noise(seed: int, height: int = 48, width: int = 64) -> np.ndarray:
+def noise(seed: int, height: int = 48, width: int = 64) -> NDArray[np.uint8]:
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
@@ -27,7 +28,7 @@ def line(index: int, *, posed: bool, dropped: int = 0, level: int = 0) -> FrameL
     )  # fmt: skip
 
 
-def frame(index: int, image: np.ndarray) -> Frame:
+def frame(index: int, image: NDArray[np.uint8]) -> Frame:
     return Frame(image=image, index=index, pts_s=index / 25, captured_ns=10**15 + index, connection=0)
 
 

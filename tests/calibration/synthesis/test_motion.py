@@ -78,7 +78,7 @@ def test_hands_do_not_pass_through_the_trunk(whole: Performance) -> None:
 def test_wrists_bend_as_far_as_wrists_do(whole: Performance) -> None:
     body = body_of(SIGNER)
     for side in ("L", "R"):
-        frame = hand_frame(body, side)  # type: ignore[arg-type]
+        frame = hand_frame(body, side)
         wrist, elbow = body.index(f"wrist.{side}"), body.index(f"lowerarm01.{side}")
         forearm = whole.joints[:, wrist] - whole.joints[:, elbow]
         forearm /= np.linalg.norm(forearm, axis=1, keepdims=True)
