@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import onnx
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -27,6 +28,8 @@ Array = NDArray[np.float32]
 
 WINDOW_LENGTHS = (10, 14, 20, 28)
 BACKGROUND = 4000
+LARGE_WEIGHT = 1000
+"""Values from which on a weight is stored as float16."""
 TRAINED_ON = (
     "WLASL v0.3, 1,600 of its glosses, as MediaPipe Hands landmarks of ethanfarah/live-fingering"
     " (C-UDA: results of computation are free)",
@@ -95,7 +98,29 @@ def onnx_bytes(networks: Sequence[Slgcn], projection: Projection | None = None) 
             opset_version=17,
             dynamo=False,
         )
-    return buffer.getvalue()
+    return _stored_in_half(buffer.getvalue())
+
+
+def _stored_in_half(model: bytes) -> bytes:
+    """The same network with its large weights kept as float16 and cast when it is loaded: half the file.
+
+    It computes in float32 as before; ONNX Runtime folds the casts when the session starts.
+    """
+    proto = onnx.load_from_string(model)
+    casts = []
+    for weight in proto.graph.initializer:
+        values = onnx.numpy_helper.to_array(weight)
+        if values.dtype != np.float32 or values.size < LARGE_WEIGHT:
+            continue
+        name = weight.name
+        stored = onnx.numpy_helper.from_array(values.astype(np.float16), f"{name}.half")
+        weight.CopyFrom(stored)
+        casts.append(onnx.helper.make_node("Cast", [f"{name}.half"], [name], to=onnx.TensorProto.FLOAT))
+    nodes = [*casts, *proto.graph.node]
+    del proto.graph.node[:]
+    proto.graph.node.extend(nodes)
+    onnx.checker.check_model(proto)
+    return bytes(proto.SerializeToString())
 
 
 def runtime_embedder(model: bytes) -> Embed:

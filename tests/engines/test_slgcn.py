@@ -88,7 +88,8 @@ def test_the_exported_network_is_the_trained_one_with_rows_independent() -> None
         expected = network(x).numpy()
     engine = OnnxRuntimeEngine(onnx_bytes([network]), device="cpu")
     together = engine.run({"windows": x.numpy()})["embeddings"]
-    np.testing.assert_allclose(together, expected, atol=2e-6)
+    np.testing.assert_allclose(together, expected, atol=2e-3)  # large weights are stored as float16
+    assert (together * expected).sum(1).min() > 0.9999
     np.testing.assert_allclose(np.linalg.norm(together, axis=1), 1, atol=1e-5)
     alone = [engine.run({"windows": x[i : i + 1].numpy()})["embeddings"][0] for i in range(5)]
     np.testing.assert_allclose(alone, together, atol=2e-6)
