@@ -6,40 +6,90 @@ import argparse
 import json
 from pathlib import Path
 
+import numpy as np
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from calibration.evaluation.oneshot import score
 from calibration.evaluation.spotting import Matching, match, read_annotations, spot_video, tally
+from calibration.training.corpora import dev_glosses, read_wlasl
 from engines.encoders import load_encoder
 from engines.errors import ConfigError
 from engines.pose.mediapipe import HolisticPose
 from stream.gallery import Gallery
 
-SUMMARY = "Spot the signs of annotated videos and count what was found, missed, and reported wrongly."
+SUMMARY = (
+    "Score the encoder on isolated signs (oneshot), or the whole live path on annotated videos (spotting)."
+)
 OVERLAPS = (0.2, 0.5)
 """Intersection over union in time from which on a detection counts."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
-    parser.add_argument("task", choices=("spotting",), help="spotting: signs in continuous signing")
-    parser.add_argument("--gallery", type=Path, required=True, metavar="DIR", help="the signs to spot")
-    parser.add_argument("--annotations", type=Path, required=True, metavar="FILE", help="what is signed when")
-    parser.add_argument("--videos", type=Path, required=True, metavar="DIR", help="the annotated videos")
-    parser.add_argument(
-        "--encoder", default="slgcn2d", metavar="NAME", help="a shipped encoder or a bundle's folder"
+    """Declare the sub-commands."""
+    tasks = parser.add_subparsers(dest="task", required=True, metavar="oneshot|spotting")
+    oneshot = tasks.add_parser(
+        "oneshot",
+        help="isolated signs: one exemplar each, other signers' clips as queries",
+        description="Of each gloss the first clip is the exemplar; all clips by other signers are queries.",
     )
-    parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
+    oneshot.add_argument("data", type=Path, metavar="DATA.npz", help="clips in the form of wlasl_hands.npz")
+    oneshot.add_argument(
+        "--glosses", choices=("dev", "all"), default="dev",
+        help="dev: the 200 glosses that are kept out of training (default); all: every gloss of the file",
+    )  # fmt: skip
+    spotting = tasks.add_parser(
+        "spotting",
+        help="signs in continuous signing, against annotations",
+        description="Spot the signs of annotated videos; count what was found, missed, and reported wrongly.",
+    )
+    spotting.add_argument("--gallery", type=Path, required=True, metavar="DIR", help="the signs to spot")
+    spotting.add_argument(
+        "--annotations", type=Path, required=True, metavar="FILE", help="what is signed when"
+    )
+    spotting.add_argument("--videos", type=Path, required=True, metavar="DIR", help="the annotated videos")
+    for task in (oneshot, spotting):
+        task.add_argument(
+            "--encoder", default="slgcn2d", metavar="NAME", help="a shipped encoder or a bundle's folder"
+        )
+        task.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
 
 
 def run(args: argparse.Namespace) -> int:
     """Evaluate.
 
     Raises:
-        ConfigError: an annotated video is missing.
-        SignspotError: annotations, gallery or encoder cannot be read.
+        ConfigError: an annotated video is missing, or the clips leave nothing to score.
+        SignspotError: annotations, clips, gallery or encoder cannot be read.
     """
+    return _oneshot(args) if args.task == "oneshot" else _spotting(args)
+
+
+def _oneshot(args: argparse.Namespace) -> int:
+    corpus = read_wlasl(args.data)
+    if args.glosses == "dev":
+        kept = dev_glosses(corpus.glosses)
+        corpus = corpus.subset(np.array([corpus.glosses[gloss] in kept for gloss in corpus.gloss]))
+    with HolisticPose() as estimator:
+        encoder = load_encoder(args.encoder, estimator=estimator.name)
+    console = Console(stderr=True)
+    with console.status(f"embedding {len(corpus)} clips"):
+        try:
+            found = score(corpus, encoder.embed)
+        except ValueError as error:
+            raise ConfigError(f"{args.data}: {error}") from error
+    if args.json:
+        print(json.dumps({"oneshot": found.metrics()}))
+    else:
+        print(
+            f"{found.queries} clips of {found.ways} signs, by other signers than the exemplar's: "
+            f"top-1 {found.top1:.3f}, top-5 {found.top5:.3f}, mAP {found.map:.3f}"
+        )
+    return 0
+
+
+def _spotting(args: argparse.Namespace) -> int:
     truth = read_annotations(args.annotations)
     missing = [name for name in truth.videos if not (args.videos / name).is_file()]
     if missing:

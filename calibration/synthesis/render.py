@@ -247,10 +247,8 @@ class Renderer:
 
 
 def _upper_half(body: Body) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Vertices above mid-thigh, and the triangles between them: the legs are never in view."""
-    knee = body.heads[body.index("lowerleg01.L")][2]
-    hip = body.heads[body.index("upperleg01.L")][2]
-    high = body.vertices[:, 2] > (knee + hip) / 2
+    """Vertices above the knees, and the triangles between them: what is lower is never in view."""
+    high = body.vertices[:, 2] > body.heads[body.index("lowerleg01.L")][2]
     arms = np.array([any(word in body.bones[b] for word in ("arm", "wrist", "finger", "metacarpal")) for b in body.weight_bones[:, 0]])  # fmt: skip
     kept = high | arms
     number = np.cumsum(kept) - 1

@@ -200,7 +200,7 @@ def read_dgs_unknown(path: Path) -> Corpus:
 
 def _load(path: Path) -> dict[str, NDArray[np.generic]]:
     if not path.exists():
-        raise CorpusMissing(f"there is no data set {path}; give its folder with --data")
+        raise CorpusMissing(f"there is no data set {path}")
     with np.load(path) as data:
         return {name: data[name] for name in data.files}
 

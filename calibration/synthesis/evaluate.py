@@ -1,0 +1,146 @@
+"""One-shot spotting on rendered streams: `python -m calibration.synthesis.evaluate`.
+
+Signs and bodies are drawn from seeds that nothing was trained on. For each size of gallery one signer teaches every
+sign from one rendered clip, another signs them in sentences with idle movement between; MediaPipe poses the pictures,
+and the live path's own stages spot. Prints a table for `docs/synthetic-signer.md`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import track
+
+from calibration.enrol import enrol_clips
+from calibration.evaluation.spotting import Annotations, Matching, match, read_annotations, spot_video, tally
+from calibration.synthesis.appearance import Appearance
+from calibration.synthesis.body import body_of
+from calibration.synthesis.lexicon import LexiconSampler, SignForm, main_parameters, read_lexicon
+from calibration.synthesis.motion import isolated
+from calibration.synthesis.performance import Performance, Signer
+from calibration.synthesis.streams import sentences, write_annotations
+from calibration.synthesis.video import write_video
+from engines.encoders import load_encoder
+from engines.pose.mediapipe import HolisticPose
+from stream.gallery import Gallery
+
+LEXICON_SEED = 77_000
+SIGNER_SEED = 77_000
+TRAINING_SEEDS = range(0, 1000)
+"""Lexicon and signer seeds that training may use; what is shipped was trained on real hands alone."""
+SIZE = (480, 360)
+STREAMS = 3
+SENTENCES = 8
+
+
+def overlap(forms: Sequence[SignForm]) -> int:
+    """How many signs share all main parameters with one of the built-in lexicon or of a training lexicon."""
+    known = {main_parameters(form) for form in read_lexicon().values()}
+    known |= {main_parameters(form) for form in LexiconSampler(TRAINING_SEEDS[0]).draw(2000)}
+    return sum(main_parameters(form) in known for form in forms)
+
+
+def _clip(job: tuple[Path, Performance, Appearance]) -> None:
+    path, performance, appearance = job
+    write_video(performance, path, appearance=appearance, width=SIZE[0], height=SIZE[1])
+
+
+def render(
+    folder: Path, forms: Sequence[SignForm], processes: int
+) -> tuple[list[tuple[str, Path]], list[Path]]:
+    """Render a clip of every sign and the streams; returns the clips by gloss, and the streams."""
+    teacher = replace(Signer.draw(SIGNER_SEED), rest="sides")
+    look = Appearance.draw(SIGNER_SEED, body_of(teacher))
+    clips = [(form.gloss, folder / f"{form.gloss}.mp4") for form in forms]
+    streams: list[Path] = []
+    performances: dict[str, Performance] = {}
+
+    def jobs() -> Iterator[tuple[Path, Performance, Appearance]]:
+        for number, (form, (_, path)) in enumerate(zip(forms, clips, strict=True)):
+            yield path, isolated(teacher, form, seed=number), look
+        for number in range(STREAMS):
+            signer = Signer.draw(SIGNER_SEED + 1 + number)
+            path = folder / f"stream-{number}.mp4"
+            performance = sentences(signer, forms, seed=SIGNER_SEED + number, count=SENTENCES)
+            performances[path.name] = performance
+            streams.append(path)
+            yield path, performance, Appearance.draw(SIGNER_SEED + 1 + number, body_of(signer))
+
+    with ProcessPoolExecutor(processes) as pool:
+        done = pool.map(_clip, list(jobs()))
+        for _ in track(
+            done, f"rendering {len(forms)} signs", total=len(forms) + STREAMS, console=Console(stderr=True)
+        ):
+            pass
+    write_annotations(folder / "annotations.json", performances)
+    return clips, streams
+
+
+def spot(folder: Path, streams: Sequence[Path], encoder: str) -> tuple[list[Matching], list[Matching], float]:
+    """Spot all streams: matchings at IoU 0.2 and 0.5, and the minutes of video."""
+    gallery = Gallery.load(folder / "gallery")
+    truth: Annotations = read_annotations(folder / "annotations.json")
+    loose, tight, seconds = [], [], 0.0
+    with HolisticPose() as estimator:
+        encoders = [load_encoder(encoder, estimator=estimator.name)]
+        for path in streams:
+            spotted, length_s = spot_video(path, gallery, encoders, estimator)
+            seconds += length_s
+            loose.append(match(spotted, truth.videos[path.name], iou=0.2))
+            tight.append(match(spotted, truth.videos[path.name], iou=0.5))
+    return loose, tight, seconds / 60
+
+
+def main() -> None:
+    """Measure every size and print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--signs", type=int, nargs="+", default=[20, 60, 200], help="sizes of gallery")
+    parser.add_argument("--encoder", default="slgcn2d", help="a shipped encoder or a bundle's folder")
+    parser.add_argument("--processes", type=int, default=2, help="that render (default: 2)")
+    parser.add_argument("--save", type=Path, metavar="FILE", help="write the figures as JSON")
+    args = parser.parse_args()
+    forms = LexiconSampler(LEXICON_SEED).draw(max(args.signs))
+    shared = overlap(forms)
+    rows: list[dict[str, Any]] = []
+    for count in args.signs:
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = Path(scratch)
+            clips, streams = render(folder, forms[:count], args.processes)
+            report = enrol_clips(folder / "gallery", clips, encoders=[args.encoder])
+            loose, tight, minutes = spot(folder, streams, args.encoder)
+        at_02, at_05 = tally(loose), tally(tight)
+        rows.append(
+            {
+                "signs": count,
+                "enrolled": len(report.enrolled),
+                "minutes": round(minutes, 2),
+                "signed": at_02.signs,
+                "precision": round(at_02.precision, 3),
+                "recall": round(at_02.recall, 3),
+                "f1": round(at_02.f1, 3),
+                "f1_iou05": round(at_05.f1, 3),
+                "false_alarms_per_minute": round((at_02.detections - at_02.hits) / minutes, 2),
+            }
+        )
+    people = [SIGNER_SEED + number for number in range(STREAMS + 1)]
+    known = sum(seed in TRAINING_SEEDS for seed in people)
+    print(f"overlap with training: {shared} of {len(forms)} signs, {known} of {len(people)} signers")
+    print("| " + " | ".join(rows[0]) + " |\n|" + "---|" * len(rows[0]))
+    for row in rows:
+        print("| " + " | ".join(str(value) for value in row.values()) + " |")
+    if args.save:
+        result = {"date": time.strftime("%Y-%m-%d"), "encoder": args.encoder, "overlap": shared, "rows": rows}
+        args.save.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
