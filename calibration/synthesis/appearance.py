@@ -28,6 +28,7 @@ class Appearance:
 
     seed: int
     skin: Colour
+    expression: dict[str, float]  # facial actions of the face at rest
     hair: Colour
     hair_length: float  # 0 bald, 0.4 short, 1 to the shoulders
     iris: Colour
@@ -56,6 +57,7 @@ class Appearance:
         return cls(
             seed=seed,
             skin=_near(rng, skin, 0.03),
+            expression=_expression(np.random.default_rng([seed, 43])),
             hair=_near(rng, HAIRS[int(rng.integers(len(HAIRS)))], 0.03),
             hair_length=float(rng.choice([0.0, 0.4, 0.5, 1.0], p=[0.06, 0.34, 0.3, 0.3])),
             iris=IRISES[int(rng.integers(len(IRISES)))],
@@ -103,6 +105,18 @@ class Appearance:
             picture[floor:] = (picture[floor:] * rng.uniform(0.5, 0.8)).astype(np.uint8)
         softness = int(max(width, height) * rng.uniform(0.004, 0.02)) * 2 + 1
         return np.asarray(cv2.GaussianBlur(picture, (softness, softness), 0), np.uint8)
+
+
+def _expression(rng: np.random.Generator) -> dict[str, float]:
+    """A face at rest: friendly or serious, never quite even."""
+    smile, brows = float(rng.uniform(0.0, 0.45)), float(rng.uniform(0.25, 0.7))
+    return {
+        "mouthSmileLeft": smile,
+        "mouthSmileRight": smile * float(rng.uniform(0.8, 1.1)),
+        "browDownLeft": brows,
+        "browDownRight": brows * float(rng.uniform(0.8, 1.1)),
+        "mouthPucker": float(rng.uniform(0.0, 0.25)),
+    }
 
 
 def _near(rng: np.random.Generator, colour: Colour, spread: float) -> Colour:

@@ -68,7 +68,11 @@ class Camera:
 class Noise:
     """How MediaPipe errs, measured on renders (`mediapipe_noise.json` names the command and the date)."""
 
+    body_offset: tuple[
+        tuple[int, float, float], ...
+    ]  # (landmark, to the picture's right, down), shoulder widths
     body_error: float  # standard deviation of a body joint, shoulder widths
+    hand_shift: float  # the same of a hand as a whole, palm lengths
     hand_error: float  # of a hand joint, palm lengths (wrist to middle knuckle)
     persistence: float  # correlation of an error with that of the tick before
     missing: tuple[
@@ -87,7 +91,9 @@ class Noise:
         try:
             stored = json.loads(path.read_text(encoding="utf-8"))
             return cls(
+                body_offset=tuple((int(point), float(x), float(y)) for point, x, y in stored["body_offset"]),
                 body_error=float(stored["body_error"]),
+                hand_shift=float(stored["hand_shift"]),
                 hand_error=float(stored["hand_error"]),
                 persistence=float(stored["persistence"]),
                 missing=tuple((float(speed), float(share)) for speed, share in stored["missing"]),
@@ -184,11 +190,14 @@ def _disturb(
     ticks = len(pose)
     scale = np.array([1.0, aspect, 1.0]) * width_a_metre
     pose[..., :3] += _wandering(rng, (ticks, 33, 3), noise.persistence) * noise.body_error * shoulders * scale
+    for point, across, down in noise.body_offset:
+        pose[:, point, :2] += np.array([across, down]) * shoulders * scale[:2]
     speeds, shares = np.array(noise.missing).T
     for number, points in enumerate(hands):
         palm = float(np.median(np.linalg.norm(points[:, 9] - points[:, 0], axis=1)))
         error = _wandering(rng, (ticks, 21, 3), noise.persistence) * noise.hand_error * palm
-        found[number] += error * scale
+        shift = _wandering(rng, (ticks, 1, 3), noise.persistence) * noise.hand_shift * palm
+        found[number] += (error + shift) * scale
         hands_world[number] += error
         moved = np.linalg.norm(np.gradient(points[:, 9], axis=0), axis=1) * 25 / shoulders
         chance = np.interp(moved, speeds, shares)

@@ -30,7 +30,7 @@ from engines.pose.mediapipe import HolisticPose
 
 Wide = NDArray[np.float64]
 
-WIDTH, HEIGHT = 480, 360
+WIDTH, HEIGHT = 640, 480
 SEED = 9000
 SPEEDS = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0)  # shoulder widths a second
 SLOW = 1.0
@@ -56,7 +56,7 @@ class Sample:
     truth: LandmarkTrack
     seen: LandmarkTrack
     speed: Wide  # (T, 2) of the left and right middle knuckle, shoulder widths a second
-    frames: list[NDArray[np.uint8]]  # two of them
+    frames: list[NDArray[np.uint8]]  # two of them, at random
 
 
 def sample(number: int, estimator: HolisticPose) -> Sample:
@@ -69,9 +69,10 @@ def sample(number: int, estimator: HolisticPose) -> Sample:
     look = Appearance.draw(SEED + number, body)
     estimator.reset()
     rows, kept = [], []
+    chosen = np.random.default_rng(SEED + number).choice(len(performance), 2, replace=False)
     for frame, picture in enumerate(pictures(performance, look, WIDTH, HEIGHT)):
-        rows.append(estimator.estimate(np.ascontiguousarray(picture)))
-        if frame in (len(performance) // 3, len(performance) // 2):
+        rows.append(estimator.estimate(picture))
+        if frame in chosen:
             kept.append(picture)
     shoulders = np.linalg.norm(
         body.heads[body.index("upperarm01.L")] - body.heads[body.index("upperarm01.R")]
@@ -95,13 +96,14 @@ def summary(samples: list[Sample]) -> dict[str, object]:
     body_errors: list[Wide] = []
     hand_errors: list[Wide] = []
     residual_body, residual_hand = [], []
-    found, speeds, inside, swapped = [], [], [], []
+    found, speeds, raised, swapped, shifts, offsets = [], [], [], [], [], []
     for one in samples:
         truth, seen = _picture_units(one.truth.pose), _picture_units(one.seen.pose)
         shoulders = np.median(np.linalg.norm(truth[:, 11] - truth[:, 12], axis=1))
         error = (seen - truth)[:, list(BODY)] / shoulders
         body_errors.append(np.linalg.norm(error, axis=-1))
         residual_body.append(error - np.nanmedian(error, axis=0))
+        offsets.append(np.nanmedian(error, axis=0))
         wrists = [_picture_units(hand)[:, 0] for hand in (one.truth.left_hand, one.truth.right_hand)]
         for side, (true_hand, seen_hand) in enumerate(
             ((one.truth.left_hand, one.seen.left_hand), (one.truth.right_hand, one.seen.right_hand))
@@ -117,14 +119,17 @@ def summary(samples: list[Sample]) -> dict[str, object]:
             difference[wrong] = np.nan
             hand_errors.append(np.linalg.norm(difference, axis=-1))
             slow = one.speed[:, side] < SLOW
-            relative = difference - np.nanmedian(difference, axis=2 - 1, keepdims=True)
-            if (present & slow).sum() > 10:
+            shift = np.nanmedian(difference, axis=1, keepdims=True)
+            if (present & slow & ~wrong).sum() > 10:
+                relative = difference - shift
                 residual_hand.append(relative - np.nanmedian(relative, axis=0))
+                shifts.append(shift - np.nanmedian(shift, axis=0))
             in_view = ((true_hand[..., :2] > 0.02) & (true_hand[..., :2] < 0.98)).all((1, 2))
             found.append(present[in_view])
             speeds.append(one.speed[in_view, side])
-            inside.append(in_view)
-    all_found, all_speeds = np.concatenate(found), np.concatenate(speeds)
+            raised.append((truth[:, 15 + side, 1] < truth[:, 13 + side, 1])[in_view])
+    all_found, all_speeds, up = np.concatenate(found), np.concatenate(speeds), np.concatenate(raised)
+    slow_and_up = (all_speeds < SLOW) & up
     missing = []
     for low, high in zip(SPEEDS, (*SPEEDS[1:], np.inf), strict=True):
         part = (all_speeds >= low) & (all_speeds < high)
@@ -132,11 +137,13 @@ def summary(samples: list[Sample]) -> dict[str, object]:
             missing.append([(low + min(high, 2 * max(low, 0.5))) / 2, float(1 - all_found[part].mean())])
     body, hand = np.concatenate(residual_body), np.concatenate(residual_hand)
     return {
-        "made_by": "python -m calibration.synthesis.measure",
+        "made_by": f"python -m calibration.synthesis.measure --streams {len(samples)}",
         "date": time.strftime("%Y-%m-%d"),
         "streams": len(samples),
         "frames": sum(len(one.seen) for one in samples),
         "pose_found": float(np.mean([np.mean(~np.isnan(one.seen.pose[:, 0, 0])) for one in samples])),
+        "slow_raised_hand_found": float(all_found[slow_and_up].mean()),
+        "slow_raised_hands": int(slow_and_up.sum()),
         "slow_hand_found": float(all_found[all_speeds < SLOW].mean()),
         "hand_found": float(all_found.mean()),
         "body_error_median": dict(
@@ -145,7 +152,11 @@ def summary(samples: list[Sample]) -> dict[str, object]:
         "hand_error_median": dict(
             zip(HAND, np.nanmedian(np.concatenate(hand_errors), 0).tolist(), strict=True)
         ),
+        "body_offset": [
+            [point, *map(float, row)] for point, row in zip(BODY, np.mean(offsets, 0), strict=True)
+        ],
         "body_error": _spread(body),
+        "hand_shift": _spread(np.concatenate(shifts)),
         "hand_error": _spread(hand),
         "persistence": float(
             np.clip(np.nanmean([_persistence(x) for x in (*residual_body, *residual_hand)]), 0, 0.95)

@@ -61,7 +61,7 @@ void main() {
     vec3 p = at_rest; float side = abs(p.x);
     if (kind > 0.5 && kind < 1.5) {                       // head
         float back = (p.y - eye.y) / apart, up = (p.z - eye.z) / apart;
-        vec2 brow = vec2((side - 0.52 * apart) / (0.36 * apart), (up - 0.42 - 0.06 * (1.0 - side / apart)) / 0.085);
+        vec2 brow = vec2((side - 0.52 * apart) / (0.36 * apart), (up - 0.37 - 0.11 * side / apart) / 0.085);
         if (back < 0.6) base = mix(base, hair * 0.8, 0.85 * edge(1.0 - dot(brow, brow), 0.35));
         float mouth_z = nose.z - 0.60 * apart;
         vec2 lip = vec2(side / (0.42 * apart), (p.z - mouth_z) / (0.16 * apart));
@@ -231,12 +231,13 @@ class Renderer:
         bones = np.concatenate([rotations, shift[:, :, None]], 2).astype("f4")
         self._program["bones"].write(np.ascontiguousarray(bones).tobytes())
         places = self._rest + self._thickness
-        for name, strength in (face or {}).items():
+        for name in {*(face or {}), *self._look.expression}:
+            strength = (face or {}).get(name, 0.0) + self._look.expression.get(name, 0.0)
             if strength > 0.01:
-                places = places + strength * self._actions[name]
+                places = places + min(strength, 1.0) * self._actions[name]
         self._places.write(np.ascontiguousarray(places).astype("f4").tobytes())
         self._target.use()
-        self._context.enable(self._context.DEPTH_TEST)
+        self._context.enable(self._context.DEPTH_TEST | self._context.CULL_FACE)
         self._target.clear(0.0, 0.0, 0.0, 0.0)
         self._vertices.render()
         self._context.copy_framebuffer(self._resolved, self._target)

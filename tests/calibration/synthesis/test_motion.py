@@ -174,7 +174,13 @@ def test_landmarks_are_the_projected_joints() -> None:
 def test_noise_loses_fast_hands_more_often() -> None:
     performance = sentences(SIGNER, list(LEXICON.values()), seed=4, count=12)
     noise = Noise(
-        body_error=0.02, hand_error=0.05, persistence=0.5, missing=((0, 0.0), (1, 0.05), (6, 0.9)), swapped=0
+        body_offset=(),
+        hand_shift=0.0,
+        body_error=0.02,
+        hand_error=0.05,
+        persistence=0.5,
+        missing=((0, 0.0), (1, 0.05), (6, 0.9)),
+        swapped=0,
     )
     clean, noisy = (
         landmarks_of(performance, Camera()),
