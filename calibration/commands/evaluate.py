@@ -13,7 +13,7 @@ from rich.table import Table
 
 from calibration.evaluation.oneshot import score
 from calibration.evaluation.spotting import Matching, match, read_annotations, spot_video, tally
-from calibration.training.corpora import dev_glosses, read_wlasl
+from calibration.training.corpora import dev_glosses, is_dgs30, read_dgs30, read_wlasl
 from engines.encoders import load_encoder
 from engines.errors import ConfigError
 from engines.pose.mediapipe import HolisticPose
@@ -34,10 +34,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="isolated signs: one exemplar each, other signers' clips as queries",
         description="Of each gloss the first clip is the exemplar; all clips by other signers are queries.",
     )
-    oneshot.add_argument("data", type=Path, metavar="DATA.npz", help="clips in the form of wlasl_hands.npz")
+    oneshot.add_argument(
+        "data", type=Path, metavar="DATA.npz", help="clips in the form of wlasl_hands.npz or dgs30_hands.npz"
+    )
     oneshot.add_argument(
         "--glosses", choices=("dev", "all"), default="dev",
-        help="dev: the 200 glosses that are kept out of training (default); all: every gloss of the file",
+        help="of wlasl_hands.npz: the 200 that are kept out of training (default), or all; other files: all",
     )  # fmt: skip
     spotting = tasks.add_parser(
         "spotting",
@@ -67,8 +69,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _oneshot(args: argparse.Namespace) -> int:
-    corpus = read_wlasl(args.data)
-    if args.glosses == "dev":
+    other = is_dgs30(args.data)
+    corpus = read_dgs30(args.data) if other else read_wlasl(args.data)
+    if args.glosses == "dev" and not other:
         kept = dev_glosses(corpus.glosses)
         corpus = corpus.subset(np.array([corpus.glosses[gloss] in kept for gloss in corpus.gloss]))
     with HolisticPose() as estimator:

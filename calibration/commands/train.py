@@ -36,6 +36,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     encoder.add_argument("--trunk", type=int, default=256, metavar="C", help="channels of the trunk")
     encoder.add_argument(
+        "--dropout", type=float, default=0.2, metavar="P", help="of what the head reads (default: 0.2)"
+    )
+    encoder.add_argument(
+        "--drop",
+        type=float,
+        default=0.08,
+        metavar="P",
+        help="DropGraph: of a joint and its neighbours (default: 0.08)",
+    )
+    encoder.add_argument(
+        "--decay", type=float, default=0.05, metavar="W", help="weight decay (default: 0.05)"
+    )
+    encoder.add_argument(
+        "--strength", type=float, default=1.0, metavar="F", help="of the deformations in space (default: 1)"
+    )
+    encoder.add_argument(
         "--every", type=int, default=250, metavar="N", help="steps between measurements and checkpoints"
     )
     encoder.add_argument("--threads", type=int, default=1, metavar="N", help="CPU threads (default: 1)")
@@ -95,9 +111,15 @@ def _train(args: argparse.Namespace, console: Console) -> int:
     with console.status("reading landmarks"):
         signs = read_wlasl(args.data / "wlasl_hands.npz")
         others = read_dgs_unknown(args.data / "dgs_unknown_hands2d.npz")
-    recipe = Recipe(seed=args.seed, steps=args.steps, every=args.every)
+    recipe = Recipe(
+        seed=args.seed, steps=args.steps, every=args.every, decay=args.decay, strength=args.strength
+    )
     shape = SlgcnShape(
-        widths=tuple(args.widths), strides=(2, *(1 for _ in args.widths[1:])), trunk=args.trunk
+        widths=tuple(args.widths),
+        strides=(2, *(1 for _ in args.widths[1:])),
+        trunk=args.trunk,
+        dropout=args.dropout,
+        drop=args.drop,
     )
     try:
         training = Run(args.out, signs, others, recipe, shape)

@@ -175,6 +175,18 @@ def _shoulders(track: Array) -> float:
     return float(np.percentile(sizes, 95)) * PALM_TO_SHOULDERS if len(sizes) else 0.0
 
 
+def is_dgs30(path: Path) -> bool:
+    """Whether a file has the form of `dgs30_hands.npz` rather than that of `wlasl_hands.npz`.
+
+    Raises:
+        CorpusMissing: there is no such file.
+    """
+    if not path.exists():
+        raise CorpusMissing(f"there is no data set {path}")
+    with np.load(path) as data:
+        return "label" in data.files
+
+
 def read_dgs30(path: Path) -> Corpus:
     """`dgs30_hands.npz`: hands and the face's place; the size of the hands gives the shoulders."""
     data = _load(path)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from engines.encoders import Encoder, load_encoder
+from engines.errors import ConfigError
 from engines.pose.mediapipe import HolisticPose
 from stream.address import DEFAULT_ADDRESS
 from stream.curve import read_server_keys
@@ -43,6 +44,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="files only: play at their own pace, or as fast as they can be processed with no frame dropped",
     )
     watch.add_argument("--loop", action="store_true", help="files only: start again at the end, for ever")
+    watch.add_argument(
+        "--transport",
+        choices=("tcp", "udp"),
+        default="tcp",
+        help="RTSP only: how packets come (default: tcp)",
+    )
+    watch.add_argument(
+        "--camera-size",
+        default="640x480",
+        metavar="WxH",
+        help="webcams only: picture size to ask for (default: 640x480)",
+    )
+    watch.add_argument(
+        "--camera-fps",
+        type=float,
+        default=30.0,
+        metavar="N",
+        help="webcams only: frame rate to ask for (default: 30)",
+    )
     watch.add_argument("--mirrored", action="store_true", help="the camera shows a mirror image")
     watch.add_argument(
         "--encoder", default="slgcn2d", metavar="NAME", help="a shipped encoder or a bundle's folder"
@@ -81,12 +101,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run until the source ends or Ctrl-C; returns the exit status."""
-    source = open_source(args.source, speed=args.speed, loop=args.loop)
+    source = open_source(
+        args.source,
+        speed=args.speed,
+        loop=args.loop,
+        transport=args.transport,
+        size=_size(args.camera_size),
+        fps=args.camera_fps,
+    )
     with HolisticPose() as estimator:
         encoder = load_encoder(
             args.encoder, estimator=estimator.name, threads=args.threads, mirrored=args.mirrored
         )
         return run_source(args, source, estimator, [encoder])
+
+
+def _size(text: str) -> tuple[int, int]:
+    try:
+        width, height = (int(part) for part in text.split("x"))
+    except ValueError as error:
+        raise ConfigError(f"--camera-size {text}: write it as 640x480") from error
+    return width, height
 
 
 def run_source(
