@@ -212,7 +212,9 @@ def read_dgs_unknown(path: Path) -> Corpus:
 
 def _load(path: Path) -> dict[str, NDArray[np.generic]]:
     if not path.exists():
-        raise CorpusMissing(f"there is no data set {path}")
+        raise CorpusMissing(
+            f"there is no data set {path}: training takes the folder that holds it with --data, evaluation the file itself"
+        )
     with np.load(path) as data:
         return {name: data[name] for name in data.files}
 

@@ -196,7 +196,7 @@ def test_every_option_of_the_live_command_can_stand_in_a_file(tmp_path: Path) ->
             continue
         if action.nargs == 0:
             lines.append(f"{name} = true")
-        elif action.type is int:
+        elif action.type in (int, float):
             lines.append(f"{name} = 3")
         else:
             lines.append(f'{name} = "{next(iter(action.choices)) if action.choices else "x"}"')
@@ -207,4 +207,5 @@ def test_every_option_of_the_live_command_can_stand_in_a_file(tmp_path: Path) ->
     args = parse_with_config(parser, ["--config", str(path)], "live")
     assert args.source == "x"
     assert args.threads == 3
+    assert args.camera_fps == 3.0
     assert args.insecure is True
