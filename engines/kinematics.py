@@ -1,0 +1,330 @@
+"""Joint angles from 3D landmarks: 39 joints as angle-axis vectors, each relative to its parent.
+
+The joints are those of the 3D skeleton of the ECCV 2022 sign spotting entry: nine of the upper body in the manner of
+SMPL, and fifteen a hand in the order of MANO (Romero et al., "Embodied Hands", 2017). Zero is the T-pose with the palms
+down. Points show where a bone goes and not how it is turned about itself: that twist is taken from the elbow's plane
+for the upper arm and from the palm's plane for the hand, and where neither shows it there is none.
+
+Axes everywhere: x to the person's left, y up, z to the front, as seen by a camera that looks at the person.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from engines.landmarks import Landmarks
+from engines.skeleton import MIN_VISIBILITY
+
+Array = NDArray[np.float32]
+Wide = NDArray[np.float64]
+Vector = tuple[float, float, float]
+Axes = tuple[Vector, Vector, Vector]
+"""The x, y and z axis of a frame, unit vectors."""
+
+NAMES = (
+    *("neck", "left_collar", "right_collar", "left_shoulder", "right_shoulder"),
+    *("left_elbow", "right_elbow", "left_wrist", "right_wrist"),
+    *(
+        f"{side}_{finger}{number}"
+        for side in ("left", "right")
+        for finger in ("index", "middle", "little", "ring", "thumb")
+        for number in (1, 2, 3)
+    ),
+)
+"""The joints in order."""
+
+JOINTS = len(NAMES)
+NECK, LEFT_COLLAR, RIGHT_COLLAR, LEFT_SHOULDER, RIGHT_SHOULDER, LEFT_ELBOW, RIGHT_ELBOW = range(7)
+LEFT_WRIST, RIGHT_WRIST, LEFT_FINGERS, RIGHT_FINGERS = 7, 8, 9, 24
+
+PARENTS = (
+    *(0, 0, 0, 1, 2, 3, 4, 5, 6),
+    *(
+        wrist if number == 0 else first + 3 * finger + number - 1
+        for wrist, first in ((LEFT_WRIST, LEFT_FINGERS), (RIGHT_WRIST, RIGHT_FINGERS))
+        for finger in range(5)
+        for number in range(3)
+    ),
+)
+"""The joint that each joint's angle is relative to; the neck, relative to the trunk, is its own."""
+
+EDGES = tuple((joint, parent) for joint, parent in enumerate(PARENTS) if joint != parent)
+"""Bones (joint, parent)."""
+
+MIRRORED = (
+    *(0, 2, 1, 4, 3, 6, 5, 8, 7),
+    *range(RIGHT_FINGERS, RIGHT_FINGERS + 15),
+    *range(LEFT_FINGERS, LEFT_FINGERS + 15),
+)
+"""The joint that takes each joint's place in a mirror."""
+
+FINGERS = ((5, 6, 7, 8), (9, 10, 11, 12), (17, 18, 19, 20), (13, 14, 15, 16), (1, 2, 3, 4))
+"""Hand landmarks along each finger, in MANO's order: index, middle, little, ring, thumb."""
+
+BENT, CLEARLY_BENT = math.radians(10.0), math.radians(25.0)
+"""An elbow bent less than the first shows no plane; from the second on it is trusted fully."""
+
+_FINGERS = np.array(FINGERS)
+_MIRRORED = np.array(MIRRORED)
+_TINY = 1e-9
+
+
+def joint_angles(pose: Wide, visibility: Wide, left: Wide, right: Wide) -> Array:
+    """Angles of all joints of one moment.
+
+    Args:
+        pose: (33, 3) MediaPipe's body in any length unit, its axes x right, y down, z away; NaN absent.
+        visibility: (33,) in [0, 1]; a joint that needs a point seen less than `skeleton.MIN_VISIBILITY` is absent,
+            but for the hips, which the estimator guesses well enough from the trunk.
+        left: (21, 3) left hand, same axes, unit and origin of its own; NaN absent.
+        right: (21, 3) right hand.
+
+    Returns:
+        float32 (39, 3) angle-axis, radians; NaN where a joint cannot be told.
+
+    Raises:
+        ValueError: a part has another shape.
+    """
+    shapes = (pose.shape, visibility.shape, left.shape, right.shape)
+    if shapes != ((33, 3), (33,), (21, 3), (21, 3)):
+        raise ValueError(f"body, visibility and hands must be (33, 3), (33,), (21, 3) twice, not {shapes}")
+    out = np.full((JOINTS, 3), np.nan, np.float32)
+    seen = np.where(visibility >= MIN_VISIBILITY, 1.0, np.nan)
+    seen[23:25] = 1.0
+    body = np.asarray(pose, np.float64) * seen[:, None]
+    _angles(body, np.asarray(left, np.float64), np.asarray(right, np.float64), out)
+    return out
+
+
+def hand_points(landmarks: Landmarks) -> tuple[Wide, Wide]:
+    """Both hands (21, 3) x, y, z in one unit, that of the frame's height, from image coordinates.
+
+    Image coordinates rather than world ones: the corpora that encoders are trained on have no others, and angles
+    do not change with the scale.
+    """
+    aspect = landmarks.width / landmarks.height
+    scale = np.array([aspect, 1.0, aspect])
+    return landmarks.left_hand * scale, landmarks.right_hand * scale
+
+
+def landmark_angles(landmarks: Landmarks) -> Array:
+    """Angles (39, 3) of one tick's landmarks: `joint_angles` of the world pose and the hands' image coordinates."""
+    left, right = hand_points(landmarks)
+    return joint_angles(
+        landmarks.pose_world.astype(np.float64), landmarks.pose[:, 3].astype(np.float64), left, right
+    )
+
+
+def mirror(angles: Array) -> Array:
+    """Angles (..., 39, 3) as a mirror shows them: sides change places, turns about y and z go the other way."""
+    return np.asarray(angles[..., _MIRRORED, :] * np.array([1, -1, -1], np.float32), np.float32)
+
+
+def palm(hand: Wide, side: int) -> Wide:
+    """Where a hand looks, seen from the camera.
+
+    Args:
+        hand: (21, 3) x, y, z in one unit, MediaPipe's axes; NaN absent.
+        side: 0 the left, 1 the right one.
+
+    Returns:
+        (2, 3) unit vectors: the frame's x axis (along the fingers of a left hand, against those of a right one)
+        and its y axis (out of the back of the hand).
+    """
+    out = np.full((2, 3), np.nan)
+    if not np.isnan(hand[0, 0]):
+        axes = _hand_axes(np.asarray(hand, np.float64), 1.0 if side == 0 else -1.0)
+        out[0], out[1] = axes[0], axes[1]
+    return out
+
+
+@numba.njit(cache=True)
+def _dot(a: Vector, b: Vector) -> float:
+    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
+
+
+@numba.njit(cache=True)
+def _cross(a: Vector, b: Vector) -> Vector:
+    return (a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0])
+
+
+@numba.njit(cache=True)
+def _plus(a: Vector, b: Vector, by: float) -> Vector:
+    """`a` + `by` x `b`."""
+    return (a[0] + by * b[0], a[1] + by * b[1], a[2] + by * b[2])
+
+
+@numba.njit(cache=True)
+def _scaled(a: Vector, by: float) -> Vector:
+    return (a[0] * by, a[1] * by, a[2] * by)
+
+
+@numba.njit(cache=True)
+def _unit(a: Vector) -> Vector:
+    return _scaled(a, 1.0 / max(math.sqrt(_dot(a, a)), _TINY))
+
+
+@numba.njit(cache=True)
+def _between(points: Wide, a: int, b: int) -> Vector:
+    """From point `a` to point `b`, in our axes."""
+    return (points[b, 0] - points[a, 0], points[a, 1] - points[b, 1], points[a, 2] - points[b, 2])
+
+
+@numba.njit(cache=True)
+def _middles(points: Wide, a: int, b: int, c: int, d: int) -> Vector:
+    """From the middle of `a` and `b` to the middle of `c` and `d`."""
+    return _scaled(_plus(_between(points, a, c), _between(points, b, d), 1.0), 0.5)
+
+
+@numba.njit(cache=True)
+def _axes(along: Vector, across: Vector) -> Axes:
+    """The frame whose x axis is `along` and whose z axis lies as near to `across` as it can."""
+    x = _unit(along)
+    z = _unit(_plus(across, x, -_dot(across, x)))
+    return x, _cross(z, x), z
+
+
+@numba.njit(cache=True)
+def _swing(a: Vector, b: Vector) -> Vector:
+    """The shortest turn that takes unit vector `a` to `b`, as angle times axis."""
+    axis = _cross(a, b)
+    sine = math.sqrt(_dot(axis, axis))
+    angle = math.atan2(sine, _dot(a, b))
+    if sine < 1e-7:
+        if angle < 1.0:
+            return axis
+        other = (0.0, 1.0, 0.0) if abs(a[1]) < 0.9 else (1.0, 0.0, 0.0)
+        return _scaled(_unit(_plus(other, a, -_dot(other, a))), math.pi)
+    return _scaled(axis, angle / sine)
+
+
+@numba.njit(cache=True)
+def _turned(v: Vector, turn: Vector) -> Vector:
+    """Rodrigues: `v` turned by angle-axis `turn`."""
+    angle = math.sqrt(_dot(turn, turn))
+    if angle < _TINY:
+        return v
+    axis = _scaled(turn, 1.0 / angle)
+    c, s = math.cos(angle), math.sin(angle)
+    return _plus(_plus(_scaled(v, c), _cross(axis, v), s), axis, _dot(axis, v) * (1.0 - c))
+
+
+@numba.njit(cache=True)
+def _turned_axes(axes: Axes, turn: Vector) -> Axes:
+    return _turned(axes[0], turn), _turned(axes[1], turn), _turned(axes[2], turn)
+
+
+@numba.njit(cache=True)
+def _inside(axes: Axes, v: Vector) -> Vector:
+    """A vector in a frame's own coordinates."""
+    return (_dot(axes[0], v), _dot(axes[1], v), _dot(axes[2], v))
+
+
+@numba.njit(cache=True)
+def _relative(parent: Axes, child: Axes) -> Vector:
+    """The turn from parent to child in the parent's coordinates, by way of the quaternion (stable at 180 degrees)."""
+    x, y, z = _inside(parent, child[0]), _inside(parent, child[1]), _inside(parent, child[2])
+    trace = x[0] + y[1] + z[2]
+    if trace > 0:
+        w = math.sqrt(1.0 + trace) * 2
+        q = ((y[2] - z[1]) / w, (z[0] - x[2]) / w, (x[1] - y[0]) / w)
+        w /= 4
+    elif x[0] >= y[1] and x[0] >= z[2]:
+        d = math.sqrt(max(1.0 + x[0] - y[1] - z[2], _TINY)) * 2
+        q, w = (d / 4, (x[1] + y[0]) / d, (x[2] + z[0]) / d), (y[2] - z[1]) / d
+    elif y[1] >= z[2]:
+        d = math.sqrt(max(1.0 - x[0] + y[1] - z[2], _TINY)) * 2
+        q, w = ((x[1] + y[0]) / d, d / 4, (y[2] + z[1]) / d), (z[0] - x[2]) / d
+    else:
+        d = math.sqrt(max(1.0 - x[0] - y[1] + z[2], _TINY)) * 2
+        q, w = ((x[2] + z[0]) / d, (y[2] + z[1]) / d, d / 4), (x[1] - y[0]) / d
+    if w < 0:
+        q, w = _scaled(q, -1.0), -w
+    length = math.sqrt(_dot(q, q))
+    if length < _TINY:
+        return _scaled(q, 2.0)
+    return _scaled(q, 2.0 * math.atan2(length, w) / length)
+
+
+@numba.njit(cache=True)
+def _hand_axes(hand: Wide, sign: float) -> Axes:
+    """A hand's frame: x along the fingers (times `sign`), z from the little finger's side to the index's, y the back."""
+    return _axes(_scaled(_between(hand, 0, 9), sign), _between(hand, 17, 5))
+
+
+@numba.njit(cache=True)
+def _put(out: Array, joint: int, turn: Vector) -> None:
+    out[joint, 0], out[joint, 1], out[joint, 2] = turn[0], turn[1], turn[2]
+
+
+@numba.njit(cache=True)
+def _fingers(hand: Wide, axes: Axes, sign: float, first: int, out: Array) -> None:
+    """The fifteen joints of a hand: every bone by the shortest turn from where a straight finger would go on."""
+    for finger in range(5):
+        rest = _scaled(axes[0], sign)
+        if finger == 4:  # a thumb at rest stands off between the fingers' way and the palm's side
+            rest = _unit(_plus(rest, axes[2], 1.0))
+        frame = axes
+        for number in range(3):
+            bone = _unit(_between(hand, _FINGERS[finger, number], _FINGERS[finger, number + 1]))
+            turn = _swing(rest, bone)
+            _put(out, first + 3 * finger + number, _inside(frame, turn))
+            frame, rest = _turned_axes(frame, turn), bone
+
+
+@numba.njit(cache=True)
+def _arm(body: Wide, trunk: Axes, side: int, out: Array) -> Axes:
+    """Collar, shoulder and elbow of one side; returns the forearm's frame, NaN where it is not seen."""
+    sign = 1.0 if side == 0 else -1.0
+    shoulder, elbow, wrist = 11 + side, 13 + side, 15 + side
+    rest = _scaled(trunk[0], sign)
+    out_of = _scaled(_unit(_between(body, 12, 11)), sign)  # from the middle of the shoulders to this one
+    turn = _swing(rest, out_of)
+    _put(out, LEFT_COLLAR + side, _inside(trunk, turn))
+    collar = _turned_axes(trunk, turn)
+    upper = _unit(_between(body, shoulder, elbow))
+    lower = _unit(_between(body, elbow, wrist))
+    arm = _turned_axes(collar, _swing(out_of, upper))  # without twist
+    hinge = _scaled(_cross(upper, lower), -sign)  # the y axis that the elbow turns about
+    bend = math.atan2(math.sqrt(_dot(hinge, hinge)), _dot(upper, lower))
+    trust = min(max((min(bend, math.pi - bend) - BENT) / (CLEARLY_BENT - BENT), 0.0), 1.0)
+    if trust > 0:
+        y = _plus(_scaled(_unit(hinge), trust), arm[1], 1.0 - trust)
+        y = _unit(_plus(y, arm[0], -_dot(y, arm[0])))
+        arm = (arm[0], y, _cross(arm[0], y))
+    _put(out, LEFT_SHOULDER + side, _relative(collar, arm))
+    turn = _swing(upper, lower)
+    _put(out, LEFT_ELBOW + side, _inside(arm, turn))
+    return _turned_axes(arm, turn)
+
+
+@numba.njit(cache=True)
+def _angles(body: Wide, left: Wide, right: Wide, out: Array) -> None:
+    trunk_up = _middles(body, 23, 24, 11, 12)
+    across = _between(body, 12, 11)
+    up = _unit(trunk_up)
+    side_x = _unit(_plus(across, up, -_dot(across, up)))
+    trunk = (side_x, up, _cross(side_x, up))
+    ears = _between(body, 8, 7)
+    crown = _middles(body, 9, 10, 2, 5)  # from the mouth to the eyes
+    head_x = _unit(ears)
+    head_y = _unit(_plus(crown, head_x, -_dot(crown, head_x)))
+    neck = _relative(trunk, (head_x, head_y, _cross(head_x, head_y)))
+    if not math.isnan(neck[0] + neck[1] + neck[2]):
+        _put(out, NECK, neck)
+    for side in range(2):
+        sign = 1.0 if side == 0 else -1.0
+        forearm = _arm(body, trunk, side, out)
+        hand = left if side == 0 else right
+        if math.isnan(hand[0, 0]):
+            continue
+        axes = _hand_axes(hand, sign)
+        _put(out, LEFT_WRIST + side, _relative(forearm, axes))
+        _fingers(hand, axes, sign, LEFT_FINGERS if side == 0 else RIGHT_FINGERS, out)
+    for joint in range(JOINTS):  # a turn that is known in part is not known
+        if math.isnan(out[joint, 0] + out[joint, 1] + out[joint, 2]):
+            out[joint] = np.nan
