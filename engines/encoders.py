@@ -12,10 +12,11 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from engines import skeleton
 from engines.bundle import ModelBundle
 from engines.errors import BundleError
+from engines.features import features_named
 from engines.landmarks import Landmarks
+from engines.resampling import TICKS
 from engines.runtime.base import Placement
 from engines.runtime.onnxruntime import Device, OnnxRuntimeEngine
 
@@ -66,7 +67,7 @@ class Encoder(Protocol):
 
 
 class BundleEncoder:
-    """The encoder that a model bundle holds: an SL-GCN on 27 keypoints, run by an engine."""
+    """The encoder that a model bundle holds: an SL-GCN on 2D keypoints or 3D joint angles, run by an engine."""
 
     def __init__(
         self,
@@ -91,14 +92,13 @@ class BundleEncoder:
             EngineError: the network cannot be executed.
         """
         card = bundle.card
-        if card.features != skeleton.FEATURES:
-            raise BundleError(
-                f"{bundle.folder} was trained on features {card.features!r}, this version of Signspot computes "
-                f"{skeleton.FEATURES!r}: use weights and program of the same version"
-            )
+        try:
+            self._features = features_named(card.features)
+        except BundleError as error:
+            raise BundleError(f"{bundle.folder}: {error}") from error
         self._engine = OnnxRuntimeEngine(bundle.model, threads=threads, device=device)
         shapes = [spec.shape[1:] for spec in (*self._engine.inputs, *self._engine.outputs)]
-        expected = [(skeleton.CHANNELS, skeleton.TICKS, skeleton.JOINTS), (card.dimension,)]
+        expected = [self._features.shape, (card.dimension,)]
         if shapes != expected:
             raise BundleError(
                 f"the network in {bundle.folder} maps windows of shapes {shapes}, its card and features say "
@@ -111,7 +111,7 @@ class BundleEncoder:
         what = (card.name, card.model_sha256, estimator, card.features, card.window_lengths)
         self._fingerprint = hashlib.sha256(msgspec.json.encode(what)).hexdigest()
         # What is compiled or allocated on first use is done here, so that no live tick waits for it.
-        self.embed([np.zeros((skeleton.TICKS, skeleton.JOINTS, 3), np.float32)])
+        self.embed([np.zeros((TICKS, self._features.rows, 3), np.float32)])
 
     @property
     def name(self) -> str:
@@ -143,14 +143,14 @@ class BundleEncoder:
         return self._engine.where()
 
     def prepare(self, landmarks: Landmarks) -> NDArray[np.float32]:
-        """Keypoints float32 (27, 3) of one tick; see `engines.skeleton.keypoints`."""
-        return skeleton.keypoints(landmarks, mirrored=self._mirrored)
+        """The features float32 (rows, 3) of one tick: `skeleton.keypoints` or `joints.moment`."""
+        return self._features.tick(landmarks, mirrored=self._mirrored)
 
     def embed(self, windows: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
         """Embed windows of prepared ticks.
 
         Args:
-            windows: B arrays (L, 27, 3), each of any length L >= 2.
+            windows: B arrays (L, rows, 3), each of any length L >= 2.
 
         Returns:
             float32 (B, D), rows of unit length, or zero where the network has nothing to say: similar to nothing.
@@ -159,7 +159,7 @@ class BundleEncoder:
         # One run a window: in a batch of two the last bit of a row already changes, and a batch of four saves
         # 0.5 of 1.9 ms.
         for row, window in enumerate(windows):
-            features = skeleton.window_input(window)[np.newaxis]
+            features = self._features.window_input(window)[np.newaxis]
             embedding = self._engine.run({self._input: features})[self._output][0]
             embeddings[row] = embedding / max(np.linalg.norm(embedding), _TINY)
         return embeddings

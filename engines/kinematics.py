@@ -124,24 +124,6 @@ def mirror(angles: Array) -> Array:
     return np.asarray(angles[..., _MIRRORED, :] * np.array([1, -1, -1], np.float32), np.float32)
 
 
-def palm(hand: Wide, side: int) -> Wide:
-    """Where a hand looks, seen from the camera.
-
-    Args:
-        hand: (21, 3) x, y, z in one unit, MediaPipe's axes; NaN absent.
-        side: 0 the left, 1 the right one.
-
-    Returns:
-        (2, 3) unit vectors: the frame's x axis (along the fingers of a left hand, against those of a right one)
-        and its y axis (out of the back of the hand).
-    """
-    out = np.full((2, 3), np.nan)
-    if not np.isnan(hand[0, 0]):
-        axes = _hand_axes(np.asarray(hand, np.float64), 1.0 if side == 0 else -1.0)
-        out[0], out[1] = axes[0], axes[1]
-    return out
-
-
 @numba.njit(cache=True)
 def _dot(a: Vector, b: Vector) -> float:
     return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
@@ -251,8 +233,16 @@ def _relative(parent: Axes, child: Axes) -> Vector:
 
 
 @numba.njit(cache=True)
-def _hand_axes(hand: Wide, sign: float) -> Axes:
-    """A hand's frame: x along the fingers (times `sign`), z from the little finger's side to the index's, y the back."""
+def hand_axes(hand: Wide, sign: float) -> Axes:
+    """A hand's frame, seen from the camera.
+
+    Args:
+        hand: (21, 3) x, y, z in one unit, MediaPipe's axes.
+        sign: 1 for a left hand, -1 for a right one.
+
+    Returns:
+        x along the fingers (against them for a right hand), y out of the back of the hand, z to the index's side.
+    """
     return _axes(_scaled(_between(hand, 0, 9), sign), _between(hand, 17, 5))
 
 
@@ -262,8 +252,11 @@ def _put(out: Array, joint: int, turn: Vector) -> None:
 
 
 @numba.njit(cache=True)
-def _fingers(hand: Wide, axes: Axes, sign: float, first: int, out: Array) -> None:
-    """The fifteen joints of a hand: every bone by the shortest turn from where a straight finger would go on."""
+def fill_fingers(hand: Wide, axes: Axes, sign: float, first: int, out: Array) -> None:
+    """Write a hand's fifteen angles to `out` from row `first` on.
+
+    Every bone is turned the shortest way from where a straight finger would go on.
+    """
     for finger in range(5):
         rest = _scaled(axes[0], sign)
         if finger == 4:  # a thumb at rest stands off between the fingers' way and the palm's side
@@ -322,9 +315,9 @@ def _angles(body: Wide, left: Wide, right: Wide, out: Array) -> None:
         hand = left if side == 0 else right
         if math.isnan(hand[0, 0]):
             continue
-        axes = _hand_axes(hand, sign)
+        axes = hand_axes(hand, sign)
         _put(out, LEFT_WRIST + side, _relative(forearm, axes))
-        _fingers(hand, axes, sign, LEFT_FINGERS if side == 0 else RIGHT_FINGERS, out)
+        fill_fingers(hand, axes, sign, LEFT_FINGERS if side == 0 else RIGHT_FINGERS, out)
     for joint in range(JOINTS):  # a turn that is known in part is not known
         if math.isnan(out[joint, 0] + out[joint, 1] + out[joint, 2]):
             out[joint] = np.nan

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.landmarks import Landmarks
+from engines.resampling import TICKS, resampled
 
 Array = NDArray[np.float32]
 Float64 = NDArray[np.float64]
@@ -21,7 +22,6 @@ Float64 = NDArray[np.float64]
 FEATURES = "skeleton27-1"
 """Version of what `keypoints` and `window_input` compute; part of every encoder's fingerprint."""
 
-TICKS = 16
 JOINTS = 27
 CHANNELS = 18
 
@@ -48,10 +48,11 @@ MIRRORED = (0, 2, 1, 4, 3, 6, 5, *range(RIGHT_HAND, RIGHT_HAND + 10), *range(LEF
 """The joint that takes each joint's place in a mirror."""
 
 MIN_VISIBILITY = 0.3
-LONGEST_BRIDGE = 10  # ticks: hands blur and drop out while they move
 PALM_PER_SHOULDERS = 0.12  # median over Holistic tracks of frontal signers: 0.120 (80th percentile of a clip)
 MIN_PALM_PER_SHOULDERS = 0.09  # a hand seen edge-on all through a window is no smaller hand
 UNIT_PER_PALM = 2.2  # so that an open hand spans about 1.5 units
+PRESENT = 14
+"""The channel that tells which joints are there."""
 
 _BODY = np.array(BODY_LANDMARKS)
 _HAND = np.array(HAND_LANDMARKS)
@@ -118,44 +119,6 @@ def window_input(points: Array) -> Array:
 
 
 @numba.njit(cache=True)
-def _resampled(points: Array, where: Float64, seen: Float64) -> None:
-    """Positions (16, 27, 2) at 16 even instants, absent = NaN; `seen` (16, 27) gets 1 measured, 0 bridged."""
-    length = points.shape[0]
-    before = np.empty(length, np.int64)
-    after = np.empty(length, np.int64)
-    for j in range(JOINTS):
-        last = -1
-        for t in range(length):
-            if not math.isnan(points[t, j, 0]):
-                last = t
-            before[t] = last
-        last = -1
-        for t in range(length - 1, -1, -1):
-            if not math.isnan(points[t, j, 0]):
-                last = t
-            after[t] = last
-        for k in range(TICKS):
-            at = k * (length - 1) / (TICKS - 1)
-            low = min(int(at), length - 1)
-            high = low if at == low else min(low + 1, length - 1)
-            a, b = before[low], after[high]
-            seen[k, j] = 1.0 if (a == low and b == high) else 0.0
-            if a >= 0 and b >= 0 and b - a <= LONGEST_BRIDGE + 1:
-                f = 0.0 if b == a else (at - a) / (b - a)
-                where[k, j, 0] = points[a, j, 0] + f * (points[b, j, 0] - points[a, j, 0])
-                where[k, j, 1] = points[a, j, 1] + f * (points[b, j, 1] - points[a, j, 1])
-            elif a >= 0 and at - a <= 0.5:
-                where[k, j, 0] = points[a, j, 0]
-                where[k, j, 1] = points[a, j, 1]
-            elif b >= 0 and b - at < 0.5:
-                where[k, j, 0] = points[b, j, 0]
-                where[k, j, 1] = points[b, j, 1]
-            else:
-                where[k, j, 0] = np.nan
-                where[k, j, 1] = np.nan
-
-
-@numba.njit(cache=True)
 def _palm(where: Float64) -> float:
     """Size of the palm, either hand's: an upper quantile over the window, since turning only makes it smaller."""
     sizes = np.empty(2 * TICKS)
@@ -203,7 +166,7 @@ def fill_input(points: Array, out: Array) -> None:
     """`window_input` without its checks: reads points (L, 27, 3), writes into zeroed out (18, 16, 27)."""
     where = np.empty((TICKS, JOINTS, 2))
     seen = np.empty((TICKS, JOINTS))
-    _resampled(points, where, seen)
+    resampled(points, where, seen)
     ox, oy, shoulders = _body(where)
     palm = _palm(where)
     if palm == 0.0:

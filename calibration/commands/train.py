@@ -10,13 +10,16 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from engines.errors import ConfigError, MissingExtra
+from engines.features import ANGLES, KEYPOINTS, Features
 
 if TYPE_CHECKING:
+    from calibration.training.corpora import Corpus
     from engines.networks.slgcn import Slgcn
 
 SUMMARY = "Train an encoder, and export it for live use."
 
 DATA = Path("../shared/data")
+MODALITIES = {"2d": KEYPOINTS, "3d": ANGLES}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,6 +32,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     _data_option(encoder)
     encoder.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the run")
+    encoder.add_argument(
+        "--modality",
+        choices=tuple(MODALITIES),
+        default="2d",
+        help="2d: 27 keypoints; 3d: the angles of 39 joints (default: 2d)",
+    )
     encoder.add_argument("--steps", type=int, default=6500, metavar="N", help="batches (default: 6500)")
     encoder.add_argument("--seed", type=int, default=0, metavar="N", help="same seed, same run (default: 0)")
     encoder.add_argument(
@@ -100,7 +109,6 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _train(args: argparse.Namespace, console: Console) -> int:
-    from calibration.training.corpora import read_dgs_unknown, read_wlasl
     from calibration.training.curves import save_curves
     from calibration.training.trainer import Recipe, Run
     from engines.networks.slgcn import SlgcnShape
@@ -108,13 +116,14 @@ def _train(args: argparse.Namespace, console: Console) -> int:
     for name in ("steps", "every", "threads", "trunk"):
         if getattr(args, name) < 1:
             raise ConfigError(f"--{name} must be at least 1, not {getattr(args, name)}")
+    features = MODALITIES[args.modality]
     with console.status("reading landmarks"):
-        signs = read_wlasl(args.data / "wlasl_hands.npz")
-        others = read_dgs_unknown(args.data / "dgs_unknown_hands2d.npz")
+        signs, others = _corpora(args.data, features)
     recipe = Recipe(
         seed=args.seed, steps=args.steps, every=args.every, decay=args.decay, strength=args.strength
     )
     shape = SlgcnShape(
+        features=features.name,
         widths=tuple(args.widths),
         strides=(2, *(1 for _ in args.widths[1:])),
         trunk=args.trunk,
@@ -142,9 +151,16 @@ def _train(args: argparse.Namespace, console: Console) -> int:
     return 0
 
 
+def _corpora(data: Path, features: Features) -> tuple[Corpus, Corpus | None]:
+    """Clips of signs, and signing that is no gloss's: that set has 2D hands alone."""
+    from calibration.training.corpora import read_dgs_unknown, read_wlasl
+
+    others = read_dgs_unknown(data / "dgs_unknown_hands2d.npz") if features is KEYPOINTS else None
+    return read_wlasl(data / "wlasl_hands.npz", features), others
+
+
 def _export(args: argparse.Namespace, console: Console) -> int:
     from calibration.evaluation.oneshot import score
-    from calibration.training.corpora import read_dgs_unknown, read_wlasl
     from calibration.training.curves import save_curves
     from calibration.training.export import untrained, write_bundle
     from calibration.training.projection import fit, training_windows
@@ -157,9 +173,11 @@ def _export(args: argparse.Namespace, console: Console) -> int:
     for folder in args.runs:
         network, histories[folder.name] = read_run(folder)
         networks.append(network)
+    if len({network.features.name for network in networks}) > 1:
+        raise ConfigError("the runs are of different modalities: export each modality to a bundle of its own")
     with console.status("projecting, measuring, and embedding the background"):
-        train, dev = split(read_wlasl(args.data / "wlasl_hands.npz"))
-        others = read_dgs_unknown(args.data / "dgs_unknown_hands2d.npz")
+        corpus, others = _corpora(args.data, networks[0].features)
+        train, dev = split(corpus)
         projection = None
         if args.runs:
             inputs, gloss = training_windows(train)

@@ -14,7 +14,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from engines import joints
 from engines.errors import SignspotError
+from engines.features import KEYPOINTS, Features
 from engines.skeleton import (
     HAND_LANDMARKS,
     JOINTS,
@@ -45,21 +47,22 @@ class CorpusMissing(SignspotError):
 
 @dataclass(frozen=True, slots=True)
 class Corpus:
-    """Clips of single signs as skeleton tracks, all in one array."""
+    """Clips of single signs as tracks of features, all in one array."""
 
-    points: Array  # (N, 27, 3) x, y in units of frame height, confidence; NaN absent
+    points: Array  # (N, rows, 3) prepared ticks: keypoints (27 rows) or moments (48); NaN absent
     offsets: NDArray[np.int64]  # (clips + 1,) into points
     spans: NDArray[np.int64]  # (clips, 2) first and one past the last frame with the hands up
     gloss: NDArray[np.int64]  # (clips,) index into glosses; -1 for background
     signer: NDArray[np.int64]  # (clips,)
     form: NDArray[np.int64]  # (clips,) which form of its sign, where a gloss has several
     glosses: tuple[str, ...]
+    features: str = KEYPOINTS.name  # which features the ticks hold
 
     def __len__(self) -> int:
         return len(self.gloss)
 
     def clip(self, index: int) -> Array:
-        """The whole track (T, 27, 3) of one clip."""
+        """The whole track (T, rows, 3) of one clip."""
         return self.points[self.offsets[index] : self.offsets[index + 1]]
 
     def sign(self, index: int) -> Array:
@@ -80,6 +83,7 @@ class Corpus:
             self.signer[which],
             self.form[which],
             self.glosses,
+            self.features,
         )
 
 
@@ -115,8 +119,12 @@ def active_span(points: Array) -> tuple[int, int]:
     return (first, last) if last - first >= 4 else (0, len(points))
 
 
-def read_wlasl(path: Path) -> Corpus:
+def read_wlasl(path: Path, features: Features = KEYPOINTS) -> Corpus:
     """`wlasl_hands.npz`, or any file in its form.
+
+    Args:
+        path: the file.
+        features: what to make of the landmarks.
 
     Raises:
         CorpusMissing: there is no such file.
@@ -124,7 +132,7 @@ def read_wlasl(path: Path) -> Corpus:
     data = _load(path)
     raw, offsets = data["landmarks"], data["offsets"].astype(np.int64)
     size = data["frame_wh"].astype(np.float32)
-    points = np.full((len(raw), JOINTS, 3), np.nan, np.float32)
+    points = np.full((len(raw), features.rows, 3), np.nan, np.float32)
     spans = np.zeros((len(offsets) - 1, 2), np.int64)
     for i in range(len(spans)):
         hands = raw[offsets[i] : offsets[i + 1]].astype(np.float32)
@@ -132,14 +140,26 @@ def read_wlasl(path: Path) -> Corpus:
         aspect = size[i, 0] / size[i, 1]
         hands = hands / np.float32(16384) * np.array([aspect, 1, aspect], np.float32)
         box = data["bbox"][i].astype(np.float32) / size[i, 1]
-        track = points[offsets[i] : offsets[i + 1]]
-        put_hands(track, sided_hands(hands, float(box[0] + box[2]) / 2)[..., :2])
+        track = np.full((len(hands), JOINTS, 3), np.nan, np.float32)
+        sided = sided_hands(hands, float(box[0] + box[2]) / 2)
+        put_hands(track, sided[..., :2])
         put_body(track, box)
         spans[i] = active_span(track)
+        points[offsets[i] : offsets[i + 1]] = _as_features(track, sided, features)
     names = tuple(str(name) for name in data["gloss_names"])
     gloss, signer = data["gloss"].astype(np.int64), data["signer"].astype(np.int64)
     form = data["variation"].astype(np.int64) if "variation" in data else np.zeros_like(gloss)
-    return Corpus(points, offsets, spans, gloss, signer, form, names)
+    return Corpus(points, offsets, spans, gloss, signer, form, names, features.name)
+
+
+def _as_features(track: Array, hands: Array, features: Features) -> Array:
+    """Keypoints (T, 27, 3) and the hands (T, 2, 21, 3) that they are of, as what the features make of them."""
+    if features is KEYPOINTS:
+        return track
+    moments = np.full((len(track), features.rows, 3), np.nan, np.float32)
+    moments[:, joints.NOSE : joints.RIGHT_SHOULDER + 1] = track[:, NOSE : RIGHT_SHOULDER + 1]
+    joints.fill_hands(hands.astype(np.float64), moments)
+    return moments
 
 
 def put_hands(track: Array, hands: Array) -> None:
@@ -187,7 +207,7 @@ def is_dgs30(path: Path) -> bool:
         return "label" in data.files
 
 
-def read_dgs30(path: Path) -> Corpus:
+def read_dgs30(path: Path, features: Features = KEYPOINTS) -> Corpus:
     """`dgs30_hands.npz`: hands and the face's place; the size of the hands gives the shoulders."""
     data = _load(path)
     raw = data["frames"].astype(np.float32)
@@ -196,7 +216,7 @@ def read_dgs30(path: Path) -> Corpus:
     hands = raw[:, 2:].reshape(len(raw), 2, 21, 3)
     glosses, label = np.unique(data["label"], return_inverse=True)
     face = raw[:, :2]
-    return _from_hands(hands, data["offsets"], label, tuple(str(g) for g in glosses), face)
+    return _from_hands(hands, data["offsets"], label, tuple(str(g) for g in glosses), face, features)
 
 
 def read_dgs_unknown(path: Path) -> Corpus:
@@ -207,7 +227,7 @@ def read_dgs_unknown(path: Path) -> Corpus:
     raw *= np.float32(data["scale"])
     hands = raw[:, 2:].reshape(len(raw), 2, 21, 2)
     label = np.full(len(data["offsets"]) - 1, -1)
-    return _from_hands(hands, data["offsets"], label, (), raw[:, :2])
+    return _from_hands(hands, data["offsets"], label, (), raw[:, :2], KEYPOINTS)
 
 
 def _load(path: Path) -> dict[str, NDArray[np.generic]]:
@@ -225,12 +245,13 @@ def _from_hands(
     label: NDArray[np.generic],
     glosses: tuple[str, ...],
     face: Array,
+    features: Features,
 ) -> Corpus:
     bounds = offsets.astype(np.int64)
-    points = np.full((len(hands), JOINTS, 3), np.nan, np.float32)
+    points = np.full((len(hands), features.rows, 3), np.nan, np.float32)
     spans = np.zeros((len(label), 2), np.int64)
     for i in range(len(label)):
-        track = points[bounds[i] : bounds[i + 1]]
+        track = np.full((int(bounds[i + 1] - bounds[i]), JOINTS, 3), np.nan, np.float32)
         here = face[bounds[i] : bounds[i + 1]]
         here = here[~np.isnan(here[:, 0])]
         middle = np.median(here, 0).astype(np.float32) if len(here) else None
@@ -239,8 +260,11 @@ def _from_hands(
         if middle is not None:
             put_shoulders(track, float(middle[0]), float(middle[1]), _shoulders(track))
         spans[i] = active_span(track)
+        points[bounds[i] : bounds[i + 1]] = _as_features(track, found, features)
     gloss = label.astype(np.int64)
-    return Corpus(points, bounds, spans, gloss, np.arange(len(gloss)), np.zeros_like(gloss), glosses)
+    return Corpus(
+        points, bounds, spans, gloss, np.arange(len(gloss)), np.zeros_like(gloss), glosses, features.name
+    )
 
 
 def sided_hands(hands: Array, middle: float | None) -> Array:

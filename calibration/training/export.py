@@ -20,12 +20,14 @@ from calibration.training.augment import Augmentation, windows
 from calibration.training.corpora import Corpus
 from calibration.training.projection import Projection
 from engines.bundle import Card, ModelBundle
+from engines.features import ANGLES, KEYPOINTS, Features
 from engines.networks.slgcn import GraphConvolution, Slgcn, SlgcnShape
 from engines.runtime.onnxruntime import OnnxRuntimeEngine
-from engines.skeleton import CHANNELS, FEATURES, JOINTS, TICKS, window_input
 
 Array = NDArray[np.float32]
 
+NAMES = {KEYPOINTS.name: "slgcn2d", ANGLES.name: "slgcn3d"}
+"""What the bundle of an encoder with these features is called, on the wire too."""
 WINDOW_LENGTHS = (10, 14, 20, 28)
 BACKGROUND = 4000
 LARGE_WEIGHT = 1000
@@ -51,7 +53,7 @@ class Joined(nn.Module):
             self.project.bias.data.copy_(-mean @ matrix)
 
     def forward(self, windows: Tensor) -> Tensor:
-        """(N, C, 16, 27) to rows of unit length (N, D)."""
+        """(N, C, 16, V) to rows of unit length (N, D)."""
         rows = F.normalize(torch.cat([network(windows) for network in self.networks], 1), dim=1)
         return F.normalize(self.project(rows), dim=1)
 
@@ -61,13 +63,13 @@ class FoldedGraph(nn.Module):
 
     def __init__(self, graph: GraphConvolution) -> None:
         super().__init__()
-        self.outside = graph.outside
+        self.outside, self.joints = graph.outside, graph.joints
         self.matrix: Tensor
         self.register_buffer("matrix", graph.matrix().detach())
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, T, V, C), zero at absent joints, to (N, T, V, C')."""
-        y: Tensor = (x.flatten(2) @ self.matrix).reshape(-1, x.shape[1], JOINTS, self.outside)
+        y: Tensor = (x.flatten(2) @ self.matrix).reshape(-1, x.shape[1], self.joints, self.outside)
         return y
 
 
@@ -78,7 +80,7 @@ def untrained(seed: int = 0, shape: SlgcnShape | None = None) -> Slgcn:
 
 
 def onnx_bytes(networks: Sequence[Slgcn], projection: Projection | None = None) -> bytes:
-    """ONNX of one or more networks, "windows" (N, C, 16, 27) to "embeddings" (N, D), N free."""
+    """ONNX of one or more networks, "windows" (N, C, 16, V) to "embeddings" (N, D), N free."""
     copies = [copy.deepcopy(network) for network in networks]
     joined = Joined(copies, projection).eval()
     for network in copies:
@@ -90,7 +92,7 @@ def onnx_bytes(networks: Sequence[Slgcn], projection: Projection | None = None) 
         warnings.simplefilter("ignore")  # the exporter's own deprecations
         torch.onnx.export(
             joined,
-            (torch.zeros(2, CHANNELS, TICKS, JOINTS),),
+            (torch.zeros(2, *networks[0].features.shape),),
             buffer,  # type: ignore[arg-type]  # torch takes a file object too
             input_names=["windows"],
             output_names=["embeddings"],
@@ -123,30 +125,33 @@ def _stored_in_half(model: bytes) -> bytes:
     return bytes(proto.SerializeToString())
 
 
-def runtime_embedder(model: bytes) -> Embed:
-    """The exported network as a function from windows (L, 27, 3) to unit rows, each computed alone."""
+def runtime_embedder(model: bytes, features: Features) -> Embed:
+    """The exported network as a function from windows (L, rows, 3) to unit rows, each computed alone."""
     engine = OnnxRuntimeEngine(model, device="cpu")
 
     def embed(tracks: list[Array]) -> Array:
-        rows = [engine.run({"windows": window_input(track)[None]})["embeddings"][0] for track in tracks]
+        rows = [
+            engine.run({"windows": features.window_input(track)[None]})["embeddings"][0] for track in tracks
+        ]
         return np.stack(rows)
 
     return embed
 
 
-def background_inputs(signs: Corpus, others: Corpus, count: int, seed: int = 0) -> Array:
-    """Network input of windows that are no gallery's sign: half other signing, half pieces of many glosses' clips."""
+def background_inputs(signs: Corpus, others: Corpus | None, count: int, seed: int = 0) -> Array:
+    """Network input of windows that are no gallery's sign: half other signing, half pieces of many glosses' clips.
+
+    All are pieces of clips where no other signing with these features is at hand.
+    """
     rng = np.random.default_rng(seed)
     loose = Augmentation(
         whole=0.0, shortest=0.3, longest=1.3, jitter=0.7, context=0.7, drop_body=0.1, mirror=0.1, stretch=0.05
     )
-    half = count // 2
-    return np.concatenate(
-        [
-            windows(others, rng.integers(len(others), size=half), seed, loose),
-            windows(signs, rng.integers(len(signs), size=count - half), seed + 1, loose),
-        ]
-    )
+    half = count // 2 if others is not None else 0
+    pieces = windows(signs, rng.integers(len(signs), size=count - half), seed + 1, loose)
+    if others is None:
+        return pieces
+    return np.concatenate([windows(others, rng.integers(len(others), size=half), seed, loose), pieces])
 
 
 def write_bundle(
@@ -155,19 +160,19 @@ def write_bundle(
     projection: Projection | None = None,
     *,
     signs: Corpus,
-    others: Corpus,
+    others: Corpus | None,
     metrics: dict[str, float],
     notes: str,
     readme: str | None = None,
 ) -> ModelBundle:
-    """Export networks as the bundle `slgcn2d`.
+    """Export networks of one kind of features as the bundle `slgcn2d` or `slgcn3d`.
 
     Args:
         folder: where to; replaced as a whole.
         networks: of one or more runs, with averaged weights.
         projection: what follows them, if anything.
         signs: the training clips, for the background.
-        others: signing that is no gloss's.
+        others: signing that is no gloss's, of the same features, if there is any.
         metrics: measured figures, for the card.
         notes: how it was trained, for the card.
         readme: the model card in prose.
@@ -179,12 +184,13 @@ def write_bundle(
     engine = OnnxRuntimeEngine(model, device="cpu")
     inputs = background_inputs(signs, others, BACKGROUND)
     rows = [engine.run({"windows": inputs[at : at + 100]})["embeddings"] for at in range(0, len(inputs), 100)]
+    features = networks[0].features
     card = Card(
-        name="slgcn2d",
+        name=NAMES[features.name],
         dimension=rows[0].shape[1],
-        features=FEATURES,
+        features=features.name,
         window_lengths=WINDOW_LENGTHS,
-        trained_on=TRAINED_ON,
+        trained_on=TRAINED_ON if others is not None else TRAINED_ON[:1],
         metrics=metrics,
         licence="Apache-2.0",
         notes=notes,

@@ -22,7 +22,6 @@ from calibration.training.losses import background_hinge, batch_hard_triplet, co
 from calibration.training.projection import Projection
 from engines.errors import ConfigError
 from engines.networks.slgcn import Slgcn, SlgcnShape
-from engines.skeleton import window_input
 
 Array = NDArray[np.float32]
 
@@ -67,7 +66,7 @@ class Run:
         self,
         folder: Path,
         corpus: Corpus,
-        background: Corpus,
+        background: Corpus | None,
         recipe: Recipe,
         shape: SlgcnShape | None = None,
     ) -> None:
@@ -76,7 +75,7 @@ class Run:
         Args:
             folder: for checkpoint and history; made if need be.
             corpus: clips of signs; the dev glosses are taken out for measuring.
-            background: clips of signing that are no gloss's.
+            background: clips of signing that are no gloss's, of the same features; None to do without.
             recipe: how; a resumed run must have the same.
             shape: size of the network.
 
@@ -120,7 +119,7 @@ class Run:
         clips = self._draw(rng)
         labels = torch.from_numpy(self.labels[clips])
         inputs = [windows(self.train, clips, int(rng.integers(2**31)), self.augmentation)]
-        if recipe.background:
+        if recipe.background and self.background is not None:
             others = rng.integers(len(self.background), size=recipe.background)
             loose = self.augmentation._replace(whole=0.0, shortest=0.3, longest=1.0, jitter=0.4)
             inputs.append(windows(self.background, others, int(rng.integers(2**31)), loose))
@@ -239,7 +238,7 @@ def split(corpus: Corpus) -> tuple[Corpus, Corpus]:
 
 
 def embed_inputs(networks: Sequence[Slgcn], inputs: Array, batch: int = 256) -> Array:
-    """Unit rows (N, sum of D) of network input (N, 18, 16, 27), by networks in evaluation mode side by side."""
+    """Unit rows (N, sum of D) of network input (N, channels, 16, joints), by networks in evaluation mode side by side."""
     rows = []
     with torch.inference_mode():
         for at in range(0, len(inputs), batch):
@@ -251,10 +250,11 @@ def embed_inputs(networks: Sequence[Slgcn], inputs: Array, batch: int = 256) -> 
 def embedder(
     networks: Sequence[Slgcn], projection: Projection | None = None
 ) -> Callable[[list[Array]], Array]:
-    """Networks, and what follows them, as one function from windows (L, 27, 3) to unit rows."""
+    """Networks of one kind of features, and what follows them, as one function from windows (L, rows, 3) to unit rows."""
+    features = networks[0].features
 
     def embed(tracks: list[Array]) -> Array:
-        rows = embed_inputs(networks, np.stack([window_input(track) for track in tracks]))
+        rows = embed_inputs(networks, np.stack([features.window_input(track) for track in tracks]))
         return rows if projection is None else projection(rows)
 
     return embed

@@ -18,11 +18,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from engines.skeleton import CHANNELS, EDGES, JOINTS, TICKS
-
-PRESENT = 14
-"""The input channel that tells which joints are there."""
-
+from engines.features import KEYPOINTS, Features, features_named
+from engines.resampling import TICKS
 
 PARTS = 3
 """Halves of the window, overlapping, that are pooled apart: begin, middle and end of a sign differ."""
@@ -30,8 +27,9 @@ PARTS = 3
 
 @dataclass(frozen=True, slots=True)
 class SlgcnShape:
-    """Size of the network."""
+    """What the network sees, and its size."""
 
+    features: str = KEYPOINTS.name
     widths: tuple[int, ...] = (16, 16)  # output channels of each graph block
     strides: tuple[int, ...] = (2, 1)  # temporal stride of each graph block
     groups: int = 8  # decoupled adjacencies
@@ -43,11 +41,11 @@ class SlgcnShape:
     drop: float = 0.08  # DropGraph: chance that a joint and its neighbours are dropped
 
 
-def adjacency() -> Tensor:
-    """(3, 27, 27): each joint itself, towards the root, away from the root; columns sum to 1 or 0."""
-    parts = torch.zeros(3, JOINTS, JOINTS)
-    parts[0] = torch.eye(JOINTS)
-    for child, parent in EDGES:
+def adjacency(features: Features) -> Tensor:
+    """(3, V, V): each joint itself, towards the root, away from the root; columns sum to 1 or 0."""
+    parts = torch.zeros(3, features.joints, features.joints)
+    parts[0] = torch.eye(features.joints)
+    for child, parent in features.edges:
         parts[1, child, parent] = 1
         parts[2, parent, child] = 1
     return parts / parts.sum(1, keepdim=True).clamp(min=1)
@@ -84,32 +82,33 @@ class MaskedNorm(nn.Module):
 class GraphConvolution(nn.Module):
     """Decoupled graph convolution: groups of channels, each with adjacencies of its own that are learnt."""
 
-    def __init__(self, inside: int, outside: int, groups: int) -> None:
+    def __init__(self, inside: int, outside: int, groups: int, features: Features) -> None:
         super().__init__()
-        self.adjacency = nn.Parameter(adjacency().unsqueeze(1).repeat(1, groups, 1, 1))
+        self.adjacency = nn.Parameter(adjacency(features).unsqueeze(1).repeat(1, groups, 1, 1))
         self.mix = nn.Parameter(torch.randn(3, outside, inside) * (2 / (3 * inside)) ** 0.5)
         self.inside, self.outside, self.groups = inside, outside, groups
+        self.joints = features.joints
 
     def matrix(self) -> Tensor:
-        """(27 C, 27 C'): adjacencies (columns of unit length) and channel mixing folded into one."""
+        """(V C, V C'): adjacencies (columns of unit length) and channel mixing folded into one."""
         a = self.adjacency / (self.adjacency.norm(dim=2, keepdim=True) + 1e-4)
         a = a.repeat_interleave(self.outside // self.groups, 1)
         return torch.einsum("kovw,koi->viwo", a, self.mix).reshape(
-            JOINTS * self.inside, JOINTS * self.outside
+            self.joints * self.inside, self.joints * self.outside
         )
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, T, V, C), zero at absent joints (they tell their neighbours nothing), to (N, T, V, C')."""
         n, t = x.shape[:2]
-        return (x.reshape(n, t, -1) @ self.matrix()).view(n, t, JOINTS, self.outside)
+        return (x.reshape(n, t, -1) @ self.matrix()).view(n, t, self.joints, self.outside)
 
 
 class Attention(nn.Module):
     """Spatial, temporal and channel attention: features are scaled by 1 + each gate."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, joints: int) -> None:
         super().__init__()
-        self.spatial = nn.Conv1d(channels, 1, JOINTS, padding=JOINTS // 2)
+        self.spatial = nn.Conv1d(channels, 1, joints, padding=joints // 2)
         self.temporal = nn.Conv1d(channels, 1, 9, padding=4)
         self.squeeze = nn.Linear(channels, channels // 2)
         self.excite = nn.Linear(channels // 2, channels)
@@ -133,15 +132,18 @@ class GraphBlock(nn.Module):
 
     def __init__(self, inside: int, outside: int, stride: int, shape: SlgcnShape) -> None:
         super().__init__()
-        self.graph = GraphConvolution(inside, outside, shape.groups)
+        features = features_named(shape.features)
+        self.graph = GraphConvolution(inside, outside, shape.groups, features)
         self.graph_norm = MaskedNorm(outside)
-        self.attention = Attention(outside)
+        self.attention = Attention(outside, features.joints)
         self.temporal = nn.Conv2d(
             outside, outside, (shape.kernel, 1), (stride, 1), (shape.kernel // 2, 0), bias=False
         )
         self.norm = MaskedNorm(outside)
         self.shortcut = nn.Linear(inside, outside, bias=False)
         self.stride, self.drop = stride, shape.drop
+        self.reach: Tensor
+        self.register_buffer("reach", (adjacency(features).sum(0) > 0).float(), persistent=False)
 
     def forward(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """(N, T, V, C) and mask (N, T, V, 1) to the same with T divided by the stride."""
@@ -151,23 +153,26 @@ class GraphBlock(nn.Module):
         mask = mask[:, :: self.stride]
         y = self.norm(y * mask, mask)
         if self.training and self.drop > 0:
-            y = y * _kept(y, self.drop)
+            y = y * _kept(y, self.drop, self.reach)
         return F.relu(y + self.shortcut(x[:, :: self.stride])) * mask, mask
 
 
 class Slgcn(nn.Module):
-    """Windows (N, C, 16, 27) of `engines.skeleton.window_input` to unit embeddings (N, D)."""
+    """Windows (N, C, 16, V), made as `engines.features` says, to unit embeddings (N, D)."""
 
     def __init__(self, shape: SlgcnShape | None = None) -> None:
         super().__init__()
         self.shape = shape = shape or SlgcnShape()
-        insides = (CHANNELS, *shape.widths[:-1])
+        self.features = features = features_named(shape.features)
+        insides = (features.channels, *shape.widths[:-1])
         self.blocks = nn.ModuleList(
             GraphBlock(inside, outside, stride, shape)
             for inside, outside, stride in zip(insides, shape.widths, shape.strides, strict=True)
         )
         self.joined = math.prod(shape.strides)  # ticks of the input in one of the trunk's
-        self.read = nn.Conv1d(JOINTS * (shape.widths[-1] + CHANNELS * self.joined), shape.trunk, 1)
+        self.read = nn.Conv1d(
+            features.joints * (shape.widths[-1] + features.channels * self.joined), shape.trunk, 1
+        )
         self.trunk = nn.ModuleList(
             nn.Sequential(
                 nn.BatchNorm1d(shape.trunk),
@@ -181,14 +186,14 @@ class Slgcn(nn.Module):
         self.dropout = nn.Dropout(shape.dropout)
 
     def forward(self, windows: Tensor) -> Tensor:
-        """(N, C, 16, 27) to rows of unit length (N, D)."""
+        """(N, C, 16, V) to rows of unit length (N, D)."""
         seen = windows.permute(0, 2, 3, 1)
-        mask = seen[..., PRESENT : PRESENT + 1]
+        mask = seen[..., self.features.present : self.features.present + 1]
         x, known = seen * mask, mask
         for block in self.blocks:
             x, known = block(x, known)
         ticks = TICKS // self.joined
-        direct = (seen * mask).reshape(-1, ticks, self.joined * JOINTS * CHANNELS).to(x.dtype)
+        direct = (seen * mask).reshape(-1, ticks, self.joined * seen.shape[2] * seen.shape[3]).to(x.dtype)
         x = torch.cat([x.flatten(2), direct], 2).transpose(1, 2)
         x = self.read(x)
         for layer in self.trunk:
@@ -202,10 +207,9 @@ class Slgcn(nn.Module):
         return F.normalize(self.norm(self.head(self.dropout(torch.cat([*parts, peak], 1)))).float(), dim=1)
 
 
-def _kept(y: Tensor, drop: float) -> Tensor:
+def _kept(y: Tensor, drop: float, reach: Tensor) -> Tensor:
     """DropGraph's mask (N, T, V, 1): joints drop together with their neighbours, ticks in stretches of three."""
     n, t, v, _ = y.shape
-    reach = (adjacency().sum(0) > 0).float()
     joints = 1 - ((torch.rand(n, v) < drop / reach.sum(0).mean()).float() @ reach).clamp(max=1)
     lost = F.max_pool1d((torch.rand(n, 1, t) < drop / 3).float(), 3, stride=1, padding=1)[:, 0]
     keep = (1 - lost)[:, :, None] * joints[:, None]

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from engines.landmarks import Landmarks
+from engines.resampling import TICKS
 from engines.skeleton import (
     CHANNELS,
     JOINTS,
@@ -17,7 +18,6 @@ from engines.skeleton import (
     NOSE,
     RIGHT_HAND,
     RIGHT_SHOULDER,
-    TICKS,
     keypoints,
     mirror,
     window_input,

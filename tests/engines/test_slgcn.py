@@ -12,9 +12,11 @@ pytest.importorskip("torch", reason="needs torch: pip install 'signspot[train]'"
 import torch
 
 from calibration.training.export import onnx_bytes, untrained
+from engines.features import KEYPOINTS
 from engines.networks.slgcn import GraphConvolution, MaskedNorm, Slgcn, adjacency
+from engines.resampling import TICKS
 from engines.runtime.onnxruntime import OnnxRuntimeEngine
-from engines.skeleton import CHANNELS, JOINTS, LEFT_HAND, LEFT_WRIST, TICKS
+from engines.skeleton import CHANNELS, JOINTS, LEFT_HAND, LEFT_WRIST
 
 
 def inputs(n: int, seed: int = 0) -> torch.Tensor:
@@ -28,7 +30,7 @@ def inputs(n: int, seed: int = 0) -> torch.Tensor:
 
 
 def test_the_graph_joins_each_finger_to_its_hand_and_each_hand_to_its_arm() -> None:
-    towards = adjacency()[1]
+    towards = adjacency(KEYPOINTS)[1]
     assert towards[LEFT_HAND, LEFT_WRIST] > 0  # hand to arm
     assert towards[LEFT_HAND + 3, LEFT_HAND + 2] > 0  # index tip to its base
     assert towards[LEFT_HAND + 2, LEFT_HAND] > 0  # base to the hand's wrist
@@ -37,7 +39,7 @@ def test_the_graph_joins_each_finger_to_its_hand_and_each_hand_to_its_arm() -> N
 
 def test_a_graph_convolution_is_the_published_one_folded() -> None:
     torch.manual_seed(0)
-    layer = GraphConvolution(6, 16, groups=8)
+    layer = GraphConvolution(6, 16, 8, KEYPOINTS)
     with torch.no_grad():
         layer.adjacency.add_(0.1 * torch.randn_like(layer.adjacency))
     x = torch.randn(2, 3, JOINTS, 6)
