@@ -96,17 +96,47 @@ class SignForm:
         for name, known in (("shape_end", SHAPES), ("to", PLACES)):
             if getattr(self, name):
                 _known(self.gloss, name, getattr(self, name), known)
-        for name in ("fingers", "palm", "fingers_end", "palm_end", "along", "base_fingers", "base_palm"):
-            for word in getattr(self, name).split("+") if getattr(self, name) else ():
-                _known(self.gloss, name, word, DIRECTIONS)
+        for name in ("fingers", "palm", "along", "base_fingers", "base_palm"):
+            _leads_somewhere(self.gloss, name, getattr(self, name))
+        for name in ("fingers_end", "palm_end"):
+            if getattr(self, name):
+                _leads_somewhere(self.gloss, name, getattr(self, name))
+        for fingers, palm in (
+            (self.fingers, self.palm),
+            (self.fingers_end or self.fingers, self.palm_end or self.palm),
+            (self.base_fingers, self.base_palm),
+        ):
+            if abs(float(np.dot(direction(fingers), direction(palm)))) > 0.99:
+                raise ConfigError(
+                    f"sign {self.gloss}: a palm cannot look {palm} while the fingers point {fingers}"
+                )
         _known(self.gloss, "move", self.move, dict.fromkeys(get_args(Movement)))
         _known(self.gloss, "hands", self.hands, dict.fromkeys(get_args(Hands)))
         _known(self.gloss, "contact", self.contact, dict.fromkeys(get_args(Contact)))
+        if (
+            isinstance(self.reach, bool)
+            or not isinstance(self.reach, int | float)
+            or not 0 <= self.reach <= 2
+        ):
+            raise ConfigError(
+                f"sign {self.gloss}: reach is {self.reach!r}, but must be shoulder widths, 0 to 2"
+            )
+        if type(self.repeats) is not int or not 1 <= self.repeats <= 9:
+            raise ConfigError(
+                f"sign {self.gloss}: repeats is {self.repeats!r}, but must be a number from 1 to 9"
+            )
 
 
-def _known(gloss: str, name: str, value: str, known: Mapping[str, Any]) -> None:
-    if value not in known:
+def _known(gloss: str, name: str, value: object, known: Mapping[str, Any]) -> None:
+    if not isinstance(value, str) or value not in known:
         raise ConfigError(f"sign {gloss}: {name} is {value!r}, but must be one of {', '.join(known)}")
+
+
+def _leads_somewhere(gloss: str, name: str, words: object) -> None:
+    for word in words.split("+") if isinstance(words, str) else [words]:
+        _known(gloss, name, word, DIRECTIONS)
+    if not np.any(np.sum([DIRECTIONS[word] for word in str(words).split("+")], axis=0)):
+        raise ConfigError(f"sign {gloss}: {name} is {words!r}, which leads nowhere")
 
 
 def direction(words: str) -> tuple[float, float, float]:
@@ -128,9 +158,12 @@ def read_lexicon(path: Path | None = None) -> dict[str, SignForm]:
     path = path or Path(__file__).with_name("lexicon.toml")
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
-        return {gloss: SignForm(gloss=gloss, **fields) for gloss, fields in tables.items()}
-    except (OSError, tomllib.TOMLDecodeError, TypeError) as error:
+        forms = {gloss: SignForm(gloss=gloss, **fields) for gloss, fields in tables.items()}
+    except (OSError, ValueError, TypeError) as error:  # not there, no TOML or no text, other fields
         raise ConfigError(f"{path} is no lexicon: {error}") from error
+    if not forms:
+        raise ConfigError(f"{path} is no lexicon: there is no sign in it")
+    return forms
 
 
 def write_toml(form: SignForm) -> str:

@@ -55,6 +55,15 @@ def test_the_text_form_comes_back(form: SignForm, tmp_path: Path) -> None:
         ('shape = "fist", at = "knee"', "at is 'knee'"),  # a place that hands do not go to
         ('shape = "fist", at = "chin", move = "jump"', "move is 'jump'"),
         ('shape = "fist", at = "chin", along = "up+north"', "along is 'north'"),
+        ('shape = "fist", at = "chin", along = "up+down"', "leads nowhere"),  # one takes the other back
+        ('shape = "fist", at = "chin", fingers = "up", palm = "down"', "palm cannot look down"),
+        ('shape = "fist", at = "chin", palm = ""', "palm is ''"),
+        ('shape = "fist", at = "chin", fingers = 2', "fingers is 2"),
+        ('shape = ["fist"], at = "chin"', "shape is"),  # a list for a word
+        ('shape = "fist", at = "chin", reach = "far"', "shoulder widths"),
+        ('shape = "fist", at = "chin", reach = -1', "shoulder widths"),
+        ('shape = "fist", at = "chin", repeats = 0', "from 1 to 9"),
+        ('shape = "fist", at = "chin", repeats = 1.5', "from 1 to 9"),
         ('shape = "fist", at = "chin", speed = 2', "speed"),  # a field that does not exist
         ('at = "chin"', "shape"),  # a field that is missing
         ('shape = "fist" at', "no lexicon"),  # no TOML
@@ -64,6 +73,12 @@ def test_a_wrong_entry_is_named(entry: str, said: str, tmp_path: Path) -> None:
     (tmp_path / "wrong.toml").write_text(f"MINE = {{ {entry} }}\n")
     with pytest.raises(ConfigError, match=said.replace("+", r"\+")):
         read_lexicon(tmp_path / "wrong.toml")
+
+
+def test_a_lexicon_without_signs_is_named(tmp_path: Path) -> None:
+    (tmp_path / "empty.toml").write_text("# nothing yet\n")
+    with pytest.raises(ConfigError, match=r"empty\.toml is no lexicon"):
+        read_lexicon(tmp_path / "empty.toml")
 
 
 def test_thousands_of_drawn_signs_are_told_apart() -> None:
