@@ -68,11 +68,20 @@ class StartLine:
     gallery: str  # folder within the recorded run; "" when there is none
 
 
-Line = StartLine | FrameLine | GalleryLine
-_NAMES: dict[str, type[StartLine] | type[FrameLine] | type[GalleryLine]] = {
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndLine:
+    """The run is over. A run without this line crashed."""
+
+    ticks: int  # that were spotted; frames may have been posed beyond them
+    whole: bool  # the source ended by itself and what was open was decided; otherwise the run was stopped
+
+
+Line = StartLine | FrameLine | GalleryLine | EndLine
+_NAMES: dict[str, type[StartLine] | type[FrameLine] | type[GalleryLine] | type[EndLine]] = {
     "start": StartLine,
     "frame": FrameLine,
     "gallery": GalleryLine,
+    "end": EndLine,
 }
 
 
@@ -156,6 +165,10 @@ class LedgerWriter:
     def gallery(self, line: GalleryLine) -> None:
         """Note that another gallery is used (spotting thread)."""
         self._write("gallery", line)
+
+    def end(self, line: EndLine) -> None:
+        """Note how far the run came."""
+        self._write("end", line)
 
     def close(self) -> None:
         """Finish the files. A run that crashed before this replays up to the last whole line."""

@@ -35,7 +35,7 @@ from stream.events import (
 from stream.frame import Frame
 from stream.gallery import Gallery, GalleryWatcher
 from stream.latency import Meter, Rate, StageMeters, percentiles
-from stream.ledger import FrameLine, GalleryLine, LedgerWriter, StartLine
+from stream.ledger import EndLine, FrameLine, GalleryLine, LedgerWriter, StartLine
 from stream.publisher import Stamper
 from stream.reporting import Reporter
 from stream.ring import FrameRing, RingReader
@@ -141,6 +141,7 @@ class Pipeline:
         self._woken = threading.Event()
         self._failure: BaseException | None = None
         self._change = SourceChange("connecting", "", time.monotonic_ns())
+        self._untold: deque[SourceChange] = deque()  # changes that no status has told yet
         self._gallery_trouble = ""
 
         self._meters = StageMeters()
@@ -151,6 +152,7 @@ class Pipeline:
         self._frames_in = self._overwritten = self._gaps = self._ticks = 0
         self._segment = 0
         self._lost = False
+        self._whole = False  # the source ended, and all of it was spotted
         self._zero_us: int | None = None
         self._process = psutil.Process()
         self._cpu: deque[tuple[float, int]] = deque(maxlen=6)
@@ -204,7 +206,9 @@ class Pipeline:
         deadline_s = time.monotonic() + 0.8
         for thread in self._threads:
             thread.join(timeout=max(deadline_s - time.monotonic(), 0.0))
+        self._tell_changes()
         if self._ledger is not None:
+            self._ledger.end(EndLine(ticks=self._ticks, whole=self._whole))
             self._ledger.close()
             self._ledger = None
 
@@ -239,6 +243,7 @@ class Pipeline:
         self._ring.write(frame)
 
     def _on_change(self, change: SourceChange) -> None:
+        self._untold.append(change)
         self._change = change
         if change.error is not None:
             self._failure = self._failure or change.error
@@ -299,6 +304,7 @@ class Pipeline:
             if posed is None:
                 for detection in self._reporter.end(self._spotting.flush()):
                     self._recent.append(detection)
+                self._whole = True
                 self._woken.set()
                 return
             start_ns = time.monotonic_ns()
@@ -366,8 +372,8 @@ class Pipeline:
         spotting = self._threads[1]
         while True:
             over = not spotting.is_alive() and self._change.state == "ended"
-            self._status = self._make_status()
-            self._send(self._status)
+            if not self._tell_changes():
+                self._tell_status(self._change)
             if over:
                 self._ended.set()
                 return
@@ -376,7 +382,19 @@ class Pipeline:
             self._woken.wait(STATUS_S if spotting.is_alive() else 0.05)
             self._woken.clear()
 
-    def _make_status(self) -> Status:
+    def _tell_changes(self) -> bool:
+        """A status for each change of the source since the last one, however soon the next followed."""
+        told = False
+        while self._untold:
+            self._tell_status(self._untold.popleft())
+            told = True
+        return told
+
+    def _tell_status(self, change: SourceChange) -> None:
+        self._status = self._make_status(change)
+        self._send(self._status)
+
+    def _make_status(self, change: SourceChange) -> Status:
         now_ns = time.monotonic_ns()
         view = self._visibility.view()
         used = self._process.cpu_times()
@@ -385,11 +403,11 @@ class Pipeline:
         ticks = ticks_now - ticks_then
         names = [encoder.name for encoder in self._encoders]
         in_gallery = list(self._gallery.encoders) if self._gallery else []
-        reason = self._change.reason
+        reason = change.reason
         if self._gallery_trouble or (self._galleries and self._galleries.trouble):
             trouble = self._gallery_trouble or (self._galleries.trouble if self._galleries else "")
             reason = f"{reason}; {trouble}" if reason else trouble
-        state: SourceState = self._change.state
+        state: SourceState = change.state
         return self._stamper.stamp(
             Status,
             segment=self._segment,

@@ -13,7 +13,7 @@ from engines.pose.base import PoseEstimator
 from stream.degradation import ladder
 from stream.events import Detection, Hypothesis, Message
 from stream.gallery import Gallery
-from stream.ledger import FrameLine, GalleryLine, StartLine, read_frames, read_lines
+from stream.ledger import EndLine, FrameLine, GalleryLine, StartLine, read_frames, read_lines
 from stream.publisher import Stamper
 from stream.reporting import Reporter
 from stream.stages import PoseStage, SpottingStage
@@ -39,6 +39,11 @@ def frames_in(folder: Path) -> int:
     return sum(isinstance(line, FrameLine) for line in read_lines(folder))
 
 
+def end_of(folder: Path) -> EndLine | None:
+    """How far a recorded run came; None where it crashed before it could say."""
+    return next((line for line in read_lines(folder) if isinstance(line, EndLine)), None)
+
+
 def replay(
     folder: Path,
     *,
@@ -49,6 +54,8 @@ def replay(
     progress: Callable[[int], None] | None = None,
 ) -> None:
     """Repeat the run and send its detections and hypotheses (and landmarks on demand).
+
+    A run that was stopped is repeated as far as it came: what was open then stays open.
 
     Args:
         folder: made by `--record-run`.
@@ -70,6 +77,7 @@ def replay(
             f"this Signspot has {estimator.name} and {ours}: a replay would not be the same run"
         )
     swaps = {line.tick: line.folder for line in read_lines(folder) if isinstance(line, GalleryLine)}
+    end = end_of(folder)
     levels = ladder([encoder.name for encoder in encoders])
     pose = PoseStage(estimator)
     spotting = SpottingStage(encoders, _gallery(folder, setup.gallery))
@@ -84,13 +92,16 @@ def replay(
             )
         if frame is not None:
             for tick in pose.pose(frame):
+                if end is not None and count == end.ticks:
+                    break
                 if count in swaps:
                     spotting.take(_gallery(folder, swaps[count]))
                 reporter.tick(tick, spotting.push(tick, level))
                 count += 1
         if progress is not None:
             progress(number)
-    reporter.end(spotting.flush())
+    if end is None or end.whole:
+        reporter.end(spotting.flush())
 
 
 def _gallery(folder: Path, name: str) -> Gallery | None:

@@ -16,7 +16,7 @@ from engines.encoders import BundleEncoder, load_encoder
 from engines.landmarks import Landmarks
 from engines.pose.mediapipe import HolisticPose
 from stream.demo import gallery_clips
-from stream.events import Detection, Hypothesis, Message
+from stream.events import Detection, Hypothesis, Message, SourceState
 from stream.frame import Frame
 from stream.gallery import GalleryWatcher
 from stream.ledger import LedgerWriter
@@ -97,6 +97,26 @@ class Playlist:
             self._thread.join(1.0)
 
 
+class Flickering:
+    """A source that gives no frame and goes through states, each numbered, as fast as it can."""
+
+    name = "flickering"
+    realtime = True
+
+    def __init__(self, states: Sequence[SourceState]) -> None:
+        self._states = states
+
+    def discarded(self) -> dict[str, int]:
+        return {}
+
+    def start(self, on_frame: Callable[[Frame], None], on_change: Callable[[SourceChange], None]) -> None:
+        for number, state in enumerate(self._states):
+            on_change(SourceChange(state, str(number), time.monotonic_ns()))
+
+    def stop(self) -> None:
+        pass
+
+
 def make_gallery(folder: Path, glosses: Sequence[str] = GLOSSES) -> Path:
     """A gallery of some of the demo's signs."""
     clips = gallery_clips()
@@ -118,10 +138,11 @@ def run_pipeline(
     record: Path | None = None,
     options: Options | None = None,
     meanwhile: Callable[[Pipeline], None] | None = None,
+    messages: list[Message] | None = None,
     timeout_s: float = 60.0,
 ) -> list[Message]:
-    """Run a source to its end (or until `meanwhile` returns) and return every message."""
-    messages: list[Message] = []
+    """Run a source to its end (or until `meanwhile` returns) and return every message (appended to `messages`)."""
+    messages = [] if messages is None else messages
     pose = estimator or SlowPose()
     pipeline = Pipeline(
         source=source,
