@@ -125,8 +125,7 @@ class Run:
             inputs.append(windows(self.background, others, int(rng.integers(2**31)), loose))
         for group in self.optimizer.param_groups:
             group["lr"] = self._rate()
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            embeddings = self.network(torch.from_numpy(np.concatenate(inputs)))
+        embeddings = self.network(torch.from_numpy(np.concatenate(inputs)))
         cosines = embeddings.float() @ F.normalize(self.directions, dim=1).T
         signs, rest = cosines[: len(clips)], cosines[len(clips) :]
         loss = cosine_cross_entropy(signs, labels) + background_hinge(rest)
