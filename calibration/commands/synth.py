@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from rich.console import Console
-from rich.progress import track
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn, track
 
 from calibration.synthesis.body import body_of
 from calibration.synthesis.landmarks import Camera, Noise, landmarks_of
@@ -22,6 +22,9 @@ from engines.errors import ConfigError
 from engines.landmarks import PARTS, LandmarkTrack
 
 SUMMARY = "The synthetic signer: a sign, a stream of sentences or a data set of landmarks, each with its exact truth."
+
+LONGEST_S = 4 * 3600
+"""Of one stream: it is held in memory, about 1.3 GiB an hour."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -80,7 +83,50 @@ def _picture_size(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Make what was asked for."""
+    """Make what was asked for.
+
+    Raises:
+        ConfigError: a request that cannot be met, or a file that cannot be written.
+        MissingExtra: the synthetic signer's packages, or EGL for pictures, are not installed.
+    """
+    _check(args)
+    try:
+        _make(args)
+    except OSError as error:
+        raise ConfigError(f"--out {args.out} cannot be written: {error.strerror or error}") from error
+    print(args.out)
+    return 0
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Say what is wrong before the long work."""
+    for name in ("seed", "signer", "sentences", "glosses", "signers"):
+        value, least = getattr(args, name, None), 0 if name in ("seed", "signer") else 1
+        if isinstance(value, int) and value < least:
+            raise ConfigError(f"--{name} must be at least {least}, not {value}")
+    if getattr(args, "idle", None) is not None and not 1 <= args.idle <= LONGEST_S:
+        raise ConfigError(f"--idle must be 1 to {LONGEST_S} seconds, not {args.idle:g}")
+    endings = {"sign": (".mp4", ".npz"), "dataset": (".npz",), "show": (".png", ".jpg")}.get(args.kind)
+    if endings and args.out.suffix not in endings:
+        raise ConfigError(f"--out {args.out}: its name must end in {' or '.join(endings)}")
+    if args.kind != "stream" and not args.out.absolute().parent.is_dir():
+        raise ConfigError(f"--out {args.out}: there is no folder {args.out.parent}")
+    if args.kind in ("sign", "stream"):
+        _size(args.size)
+
+
+def _size(text: str) -> tuple[int, int]:
+    """Width and height; H.264 halves both for its colours."""
+    try:
+        width, height = (int(part) for part in text.split("x"))
+    except ValueError as error:
+        raise ConfigError(f"--size {text}: write it as 640x480") from error
+    if not all(64 <= side <= 4096 and side % 2 == 0 for side in (width, height)):
+        raise ConfigError(f"--size {text}: both must be even, 64 to 4096")
+    return width, height
+
+
+def _make(args: argparse.Namespace) -> None:
     lexicon = read_lexicon(args.lexicon)
     signer = Signer.draw(args.signer)
     match args.kind:
@@ -97,9 +143,7 @@ def run(args: argparse.Namespace) -> int:
         case _:
             picture = sheet(signer, _chosen(lexicon, args.glosses), seed=args.seed)
             if not cv2.imwrite(str(args.out), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)):
-                raise ConfigError(f"--out {args.out}: cannot be written as a picture")
-    print(args.out)
-    return 0
+                raise ConfigError(f"--out {args.out} cannot be written")
 
 
 def _chosen(lexicon: dict[str, SignForm], glosses: Sequence[str]) -> list[SignForm]:
@@ -120,30 +164,33 @@ def _video(performance: Performance, path: Path, size: str, seed: int) -> None:
     )  # needs moderngl: only where pictures are asked for
     from calibration.synthesis.video import write_video
 
-    try:
-        width, height = (int(part) for part in size.split("x"))
-    except ValueError as error:
-        raise ConfigError(f"--size {size}: write it as 640x480") from error
-    write_video(
-        performance,
-        path,
-        appearance=Appearance.draw(seed, body_of(performance.signer)),
-        width=width,
-        height=height,
-    )
+    width, height = _size(size)
+    columns = (TextColumn("rendering"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        bar = progress.add_task("", total=len(performance))
+        write_video(
+            performance,
+            path,
+            appearance=Appearance.draw(seed, body_of(performance.signer)),
+            width=width,
+            height=height,
+            progress=lambda done: progress.update(bar, completed=done),
+        )
 
 
 def _stream(args: argparse.Namespace, signer: Signer, lexicon: dict[str, SignForm]) -> None:
-    if args.out.exists() and any(args.out.iterdir()):
-        raise ConfigError(f"--out {args.out} is not empty: name a new folder")
+    forms = _chosen(lexicon, args.glosses)
     args.out.mkdir(parents=True, exist_ok=True)
-    if args.idle:
-        performance = idling(signer, seconds=args.idle, seed=args.seed)
-    else:
-        performance = sentences(signer, _chosen(lexicon, args.glosses), seed=args.seed, count=args.sentences)
-    write_annotations(args.out / "annotations.json", {"stream.mp4": performance})
-    save_track(args.out / "landmarks.npz", _seen(performance, args.seed))
-    np.savez_compressed(args.out / "joints.npz", joints=performance.joints, fps=performance.fps)
+    if any(args.out.iterdir()):
+        raise ConfigError(f"--out {args.out} is not empty: name a new folder")
+    with Console(stderr=True).status("moving"):
+        if args.idle is not None:
+            performance = idling(signer, seconds=args.idle, seed=args.seed)
+        else:
+            performance = sentences(signer, forms, seed=args.seed, count=args.sentences)
+        write_annotations(args.out / "annotations.json", {"stream.mp4": performance})
+        save_track(args.out / "landmarks.npz", _seen(performance, args.seed))
+        np.savez_compressed(args.out / "joints.npz", joints=performance.joints, fps=performance.fps)
     if not args.no_video:
         _video(performance, args.out / "stream.mp4", args.size, args.seed)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import importlib
 import io
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from calibration.synthesis.performance import PHENOTYPE, Array, Signer
 from engines.errors import MissingExtra
+from engines.pose.native_log import chatter_muted
 
 FINGERS = ("finger1", "finger2", "finger3", "finger4", "finger5")
 """Thumb to little finger."""
@@ -79,9 +81,17 @@ def _model() -> Any:
         MissingExtra: `anny` is not installed.
     """
     try:
-        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        with (
+            chatter_muted(),
+            contextlib.redirect_stdout(io.StringIO()),
+            contextlib.redirect_stderr(io.StringIO()),
+        ):
             import anny
 
+            with contextlib.suppress(ImportError):  # what anny skins with: it tells of every kernel it loads
+                warp = importlib.import_module("warp")
+                warp.config.log_level = getattr(warp, "LOG_ERROR", 40)
+                warp.init()
             return anny.Anny(facial_actions=list(FACE_ACTIONS))
     except ImportError as error:
         raise MissingExtra(

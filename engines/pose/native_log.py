@@ -9,8 +9,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-CHATTER = re.compile(rb"[IW]\d{4} |INFO: |WARNING: All log messages before absl")
-"""Starts of the lines of abseil's and TensorFlow Lite's logs that are information or a warning."""
+CHATTER = re.compile(rb"[IW]\d{4} |INFO: |WARNING: All log messages before absl|Warp CUDA warning")
+"""Starts of the lines of abseil's, TensorFlow Lite's and Warp's logs that are information or a warning."""
 
 _LOCK = threading.Lock()  # file descriptor 2 belongs to the whole process
 

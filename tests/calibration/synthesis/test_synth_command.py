@@ -83,9 +83,27 @@ def test_a_sheet_shows_signs(tmp_path: Path) -> None:
     [
         (["sign", "HALLO", "--out", "x.mp4"], "HALLO"),  # a gloss that the lexicon does not have
         (["show", "--lexicon", "missing.toml"], "missing.toml"),
+        (["show", "HELLO", "--out", "x.txt"], "x.txt: its name must end in .png"),
+        (["sign", "HELLO", "--out", "x.txt"], "x.txt: its name must end in .mp4 or .npz"),
+        (["sign", "HELLO", "--out", "nowhere/x.mp4"], "there is no folder nowhere"),
         (["sign", "HELLO", "--out", "x.mp4", "--size", "big"], "640x480"),
+        (["sign", "HELLO", "--out", "x.mp4", "--size", "3x3"], "both must be even"),
+        (["sign", "HELLO", "--out", "x.mp4", "--seed", "-1"], "--seed must be at least 0"),
+        (["stream", "--out", "s", "--sentences", "0"], "--sentences must be at least 1"),
+        (["stream", "--out", "s", "--idle", "nan"], "--idle must be 1 to"),
+        (["stream", "--out", "file"], "file cannot be written"),  # a file, not a folder
+        (["dataset", "--out", "d.npz", "--glosses", "0"], "--glosses must be at least 1"),
+        (["dataset", "--out", "nowhere/d.npz"], "there is no folder nowhere"),
     ],
 )
-def test_a_wrong_request_is_named(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_wrong_request_is_named(
+    words: list[str],
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
     assert main(["synth", *words]) == 1
     assert said in capsys.readouterr().err
