@@ -19,7 +19,9 @@ HINTS: dict[View, str] = {
     "cut off": "part of the head or of the shoulders is outside the picture: step back or move the camera",
 }
 
-NOSE, LEFT_SHOULDER, RIGHT_SHOULDER = 0, 11, 12
+NOSE, LEFT_SHOULDER, RIGHT_SHOULDER, LEFT_WRIST, RIGHT_WRIST = 0, 11, 12, 15, 16
+RESTING = 1.35
+"""Shoulder widths below the shoulders from which a hand counts as resting, as when a clip is trimmed."""
 PERSON_S = 1.0
 HAND_S = 5.0
 
@@ -39,7 +41,7 @@ class ViewMonitor:
         if seen:
             trunk = landmarks.pose[[NOSE, LEFT_SHOULDER, RIGHT_SHOULDER], :2]
             self._inside.append(bool(np.all((trunk > 0.0) & (trunk < 1.0))))
-        self._hand.append(landmarks.has("left_hand") or landmarks.has("right_hand"))
+        self._hand.append(seen and _raised(landmarks))
 
     def view(self) -> View:
         """The verdict on the last second (five for a raised hand); "unknown" until there is enough to tell."""
@@ -52,3 +54,12 @@ class ViewMonitor:
         if len(self._hand) == self._hand.maxlen and not any(self._hand):
             return "no raised hand"
         return "ok"
+
+
+def _raised(landmarks: Landmarks) -> bool:
+    """Whether a hand is seen that is not resting: by its wrist's height against the shoulders."""
+    places = landmarks.pose[:, :2] * (landmarks.width, landmarks.height)
+    left, right = places[LEFT_SHOULDER], places[RIGHT_SHOULDER]
+    lowest = (left[1] + right[1]) / 2 + RESTING * float(np.linalg.norm(left - right))
+    hands = (("left_hand", LEFT_WRIST), ("right_hand", RIGHT_WRIST))
+    return any(landmarks.has(hand) and bool(places[wrist, 1] < lowest) for hand, wrist in hands)

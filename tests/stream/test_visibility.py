@@ -9,12 +9,15 @@ from engines.landmarks import Landmarks
 from stream.visibility import ViewMonitor
 
 
-def person(*, hand: bool = True, nose_y: float = 0.3, shoulder_x: float = 0.7) -> Landmarks:
+def person(
+    *, hand: bool = True, nose_y: float = 0.3, shoulder_x: float = 0.7, wrist_y: float = 0.5
+) -> Landmarks:
     seen = Landmarks.absent(640, 480, "made by hand")
     pose = np.full((33, 4), 0.5, np.float32)
     pose[0, :2] = 0.5, nose_y
     pose[11, :2] = shoulder_x, 0.5
     pose[12, :2] = 0.3, 0.5
+    pose[16, :2] = 0.4, wrist_y
     parts = {
         name: getattr(seen, name)
         for name in ("left_hand", "pose_world", "left_hand_world", "right_hand_world")
@@ -37,6 +40,8 @@ def after(landmarks: Landmarks, seconds: float) -> str:
         (person(), 0.5, "unknown"),  # too soon to tell
         (Landmarks.absent(640, 480, "made by hand"), 2, "no person"),
         (person(hand=False), 6, "no raised hand"),
+        (person(wrist_y=1.3), 6, "no raised hand"),  # it hangs: 384 pixels below shoulders 256 pixels apart
+        (person(wrist_y=1.15), 6, "ok"),  # 312 pixels below: at the hips
         (person(hand=False), 3, "ok"),  # hands may rest for a while
         (person(nose_y=-0.05), 6, "cut off"),  # head above the picture
         (person(shoulder_x=1.1), 6, "cut off"),  # shoulder beside it
