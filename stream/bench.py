@@ -6,17 +6,55 @@ import resource
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import psutil
 
+from engines.encoders import Encoder
 from stream.events import Percentiles, StageLatency, Status
+from stream.gallery import Exemplars, Gallery, Impostors, Sign, Take
 from stream.latency import percentiles
 from stream.pipeline import Pipeline
 from stream.view import Observation
 
 WARM_UP_S = 1.0
 """Left out of the steady state, as the budget in DESIGN.md section 7 has it."""
+STAND_IN_SIGNS = 100
+
+
+def stand_in_gallery(folder: Path, encoder: Encoder) -> Path:
+    """Save a gallery of made-up exemplars that no sign comes near: without a gallery, encoders have nothing to do."""
+    rng = np.random.default_rng(0)
+    vectors = rng.standard_normal((STAND_IN_SIGNS, encoder.dimension)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    chance = Impostors(mean=0.0, deviation=float(encoder.dimension) ** -0.5)
+    glosses = [f"STAND-IN-{number:03}" for number in range(STAND_IN_SIGNS)]
+    Gallery(
+        path=folder,
+        signs=tuple(Sign(gloss=gloss, threshold=1e6, impostors={encoder.name: chance}) for gloss in glosses),
+        takes=tuple(
+            Take(
+                gloss=gloss,
+                clip="",
+                first_tick=0,
+                last_tick=16,
+                estimator="none",
+                enrolled_utc="1970-01-01T00:00:00+00:00",
+                landmarks="",
+            )
+            for gloss in glosses
+        ),
+        exemplars={
+            encoder.name: Exemplars(
+                encoder.fingerprint,
+                vectors,
+                np.arange(STAND_IN_SIGNS, dtype=np.int32),
+                np.full(STAND_IN_SIGNS, 16, np.int32),
+            )
+        },
+    ).save()
+    return folder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import platform
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -21,7 +22,7 @@ from rich.table import Table
 from engines.encoders import Encoder, load_encoder
 from engines.errors import ConfigError
 from engines.pose.mediapipe import HolisticPose
-from stream.bench import Measurement, TickLog, measure, peak_rss_mb
+from stream.bench import STAND_IN_SIGNS, Measurement, TickLog, measure, peak_rss_mb, stand_in_gallery
 from stream.events import Detection
 from stream.gallery import GalleryWatcher
 from stream.latency import percentiles
@@ -42,7 +43,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help="what to play: a file, a camera, rtsp://... (default: demo)",
     )
-    parser.add_argument("--gallery", type=Path, metavar="DIR", help="signs to compare with (default: none)")
+    parser.add_argument(
+        "--gallery",
+        type=Path,
+        metavar="DIR",
+        help=f"signs to compare with (default: {STAND_IN_SIGNS} made-up ones that nothing resembles, so no lag)",
+    )
     parser.add_argument(
         "--seconds",
         type=float,
@@ -72,13 +78,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Measure and report."""
+    """Measure and report.
+
+    Raises:
+        ConfigError: an option or a file that cannot be used.
+    """
+    if args.seconds is not None and not args.seconds >= 2:
+        raise ConfigError(
+            f"--seconds {args.seconds:g}: the first second is left out, so at least 2 are needed"
+        )
     before = _earlier(args.compare) if args.compare else None
     report, result = _measured(args)
-    if args.save:
-        args.save.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    if args.picture:
-        draw(result, args.picture)
+    try:
+        if args.save:
+            args.save.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        if args.picture:
+            draw(result, args.picture)
+    except (OSError, ValueError) as error:  # ValueError: a picture of an unknown kind
+        raise ConfigError(f"the result cannot be written: {error}") from error
     if args.json:
         print(json.dumps(report))
     else:
@@ -94,6 +111,9 @@ def _measured(args: argparse.Namespace) -> tuple[dict[str, Any], Measurement]:
     with contextlib.ExitStack() as stack:
         estimator = stack.enter_context(HolisticPose())
         encoder = load_encoder(args.encoder, estimator=estimator.name, threads=args.threads)
+        gallery = args.gallery
+        if gallery is None:
+            gallery = stand_in_gallery(Path(stack.enter_context(tempfile.TemporaryDirectory())), encoder)
         publisher = stack.enter_context(Publisher("tcp://127.0.0.1:*"))
         threading.Thread(target=_listen, args=(publisher.endpoint, lags_ms), daemon=True).start()
         pipeline = Pipeline(
@@ -102,7 +122,7 @@ def _measured(args: argparse.Namespace) -> tuple[dict[str, Any], Measurement]:
             encoders=[encoder],
             stamper=Stamper("bench"),
             sinks=[publisher.send],
-            galleries=GalleryWatcher(args.gallery) if args.gallery else None,
+            galleries=GalleryWatcher(gallery),
             observer=log.note,
         )
         stack.callback(pipeline.stop)
@@ -115,6 +135,7 @@ def _measured(args: argparse.Namespace) -> tuple[dict[str, Any], Measurement]:
         "date": time.strftime("%Y-%m-%d"),
         "machine": machine(encoder),
         "source": source.name,
+        "gallery": str(args.gallery) if args.gallery else f"{STAND_IN_SIGNS} made-up signs",
         "start_up_s": ready_s + result.first_tick_s,
         "loopback_ms": percentiles(measure_loopback(2000)),
         "lag_ms": percentiles(lags_ms),

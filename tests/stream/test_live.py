@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -66,11 +67,27 @@ def test_ctrl_c_stops_within_a_second_and_leaves_nothing_behind(tmp_path: Path) 
             "missing.toml",
         ),  # a configuration that does not exist
         (["replay", "nothing"], "no recorded run"),
+        (["bench", "--seconds", "0"], "at least 2"),  # nothing would be left to measure
+        (["bench", "--compare", "missing.json"], "missing.json"),
     ],
 )
 def test_bad_input_is_named(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(words) == 1
     assert said in capsys.readouterr().err
+
+
+def test_bench_reports_both_latencies_and_what_a_tick_costs(tmp_path: Path) -> None:
+    saved = tmp_path / "bench.json"
+    clip = str(gallery_clips()["HELLO"])
+    assert main(["bench", "--source", clip, "--save", str(saved), "--picture", str(tmp_path / "b.png")]) == 0
+    report = json.loads(saved.read_text())
+    assert 0 < report["processing_ms"]["p50"] <= report["processing_ms"]["p99"]
+    assert 0 < report["loopback_ms"]["p50"] < 1000
+    assert "lag_ms" in report, "null: no made-up sign is ever spotted"
+    assert 0 < report["cpu_ms_per_tick"] < 1000
+    assert {"pose", "slgcn2d", "similarity"} <= set(report["stages"]), "though no gallery was named"
+    assert report["dropped"] >= 0
+    assert (tmp_path / "b.png").read_bytes()[:4] == b"\x89PNG"
 
 
 def test_an_unknown_command_lists_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
