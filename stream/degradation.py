@@ -95,7 +95,11 @@ class Governor:
                 return False
             if self._recovered and since_change_s < 2 * CALM_S:
                 self._patience_s = min(2 * self._patience_s, 60.0)  # the last recovery came too soon
-            what = f"{dropped} frames dropped" if dropped else f"a frame waited {waited_ms:.0f} ms"
+            what = (
+                f"{dropped} frame{'s' * (dropped > 1)} dropped"
+                if dropped
+                else f"a frame waited {waited_ms:.0f} ms"
+            )
             return self._move(self._level + 1, now_ns, f"the machine is too slow: {what}")
         calm_s = (now_ns - self._troubled_ns) / 1e9
         if self._level and min(calm_s, since_change_s) > self._patience_s and busy < self._headroom():

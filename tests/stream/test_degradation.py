@@ -38,7 +38,7 @@ def test_overload_goes_down_the_ladder_one_step_at_a_time() -> None:
     assert max(levels) == 3
     steps = [b - a for a, b in pairwise(levels)]
     assert set(steps) <= {0, 1}
-    assert "frames dropped" in governor.reason
+    assert "frame dropped" in governor.reason
 
 
 def test_full_quality_comes_back_after_calm_with_head_room() -> None:
