@@ -68,6 +68,9 @@ def run(args: argparse.Namespace) -> int:
 def _from_camera(args: argparse.Namespace, console: Console) -> int:
     if not (args.source and args.gloss):
         raise ConfigError("recording from the camera needs both --source and --gloss")
+    for name, value in (("seconds", args.seconds), ("countdown", args.countdown)):
+        if not (0.5 if name == "seconds" else 0.0) <= value <= 60:
+            raise ConfigError(f"--{name} {value:g}: a sign takes 1 to 4 seconds, and 60 are the most")
     if "/" in args.gloss:
         raise ConfigError(f"a gloss cannot contain a slash: {args.gloss!r}")
     folder = args.gallery / CLIPS
@@ -112,15 +115,20 @@ def _enrol(args: argparse.Namespace, console: Console, clips: Sequence[tuple[str
             progress=progress,
         )
     for one in report.enrolled:
-        console.print(f"[green]✓[/green] [bold]{escape(one.gloss)}[/bold]: {one.trim}", highlight=False)
+        console.print(
+            f"[green]✓[/green] [bold]{escape(one.gloss)}[/bold]: {one.trim}", highlight=False, soft_wrap=True
+        )
     for pair in report.too_similar:
         console.print(
             f"[yellow]![/yellow] {escape(pair.gloss)} and {escape(pair.other)} differ too little "
             f"(cosine {pair.cosine:.2f}): either may be reported for the other",
             highlight=False,
+            soft_wrap=True,
         )
     for failure in report.failed:
-        console.print(f"[red]✗[/red] {escape(failure.gloss)}: {escape(failure.error)}", highlight=False)
+        console.print(
+            f"[red]✗[/red] {escape(failure.gloss)}: {escape(failure.error)}", highlight=False, soft_wrap=True
+        )
     if report.enrolled:
         console.print(
             f"{len(report.enrolled)} of {len(clips)} clips enrolled in {args.gallery}", highlight=False

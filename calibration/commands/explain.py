@@ -26,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("clip", type=Path, metavar="CLIP", help="the video in question")
     parser.add_argument("--gallery", type=Path, required=True, metavar="DIR", help="the signs to spot")
+    parser.add_argument("--mirrored", action="store_true", help="the clip shows a mirror image")
     parser.add_argument("--gloss", help="explain this sign too, however far it is from being spotted")
     parser.add_argument(
         "--output",
@@ -51,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
             f"the gallery {args.gallery} has no {args.gloss!r}: `signspot gallery list` shows what it has"
         )
     with console.status(f"playing {args.clip}"), HolisticPose() as estimator:
-        encoder = load_encoder(args.encoder, estimator=estimator.name)
+        encoder = load_encoder(args.encoder, estimator=estimator.name, mirrored=args.mirrored)
         found = explain(args.clip, gallery, [encoder], estimator, gloss=args.gloss)
     _print(console, args.clip, found)
     output = args.output or Path(f"{args.clip.stem}-explained.png")

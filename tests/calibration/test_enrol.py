@@ -184,6 +184,8 @@ def test_a_sign_is_taught_from_the_camera(
         (["--source", "0"], "needs both --source and --gloss"),
         (["clip.mp4", "--source", "0", "--gloss", "A"], "give either clips"),
         (["--source", "0", "--gloss", "A/B"], "cannot contain a slash"),
+        (["--source", "0", "--gloss", "A", "--seconds", "-1"], "--seconds -1"),
+        (["--source", "0", "--gloss", "A", "--countdown", "nan"], "--countdown nan"),
     ],
 )
 def test_options_that_make_no_sense_together(
