@@ -36,6 +36,7 @@ $(BIN)/python:
 # What the live path needs; no torch.
 $(VENV)/.runtime: $(BIN)/python pyproject.toml
 	$(BIN)/pip install --editable .
+	@$(BIN)/python -c 'import cv2' || { echo "OpenCV lacks a system library; on Debian: apt-get install libgl1 libglib2.0-0"; exit 1; }
 	@touch $@
 
 # Everything: training, the synthetic signer, linters and tests.
