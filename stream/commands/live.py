@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import signal
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from engines.encoders import Encoder, load_encoder
@@ -100,7 +101,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run until the source ends or Ctrl-C; returns the exit status."""
+    """Run until the source ends, Ctrl-C or SIGTERM; returns the exit status."""
     source = open_source(
         args.source,
         speed=args.speed,
@@ -109,11 +110,28 @@ def run(args: argparse.Namespace) -> int:
         size=_size(args.camera_size),
         fps=args.camera_fps,
     )
-    with HolisticPose() as estimator:
+    with _terminable(), HolisticPose() as estimator:
         encoder = load_encoder(
             args.encoder, estimator=estimator.name, threads=args.threads, mirrored=args.mirrored
         )
         return run_source(args, source, estimator, [encoder])
+
+
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    """Let SIGTERM, by which services are stopped, end the run as Ctrl-C does: `ended` is told, files are finished."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _size(text: str) -> tuple[int, int]:

@@ -14,6 +14,7 @@ import pytest
 
 from run_stream import COMMANDS, main
 from stream.demo import gallery_clips
+from stream.events import Status
 from stream.recording import read_messages
 
 PROGRAM = Path(__file__).parents[2] / "run_stream.py"
@@ -27,7 +28,10 @@ def test_a_file_at_full_speed_ends_by_itself_and_records_every_message(tmp_path:
     assert messages[-1].state == "ended"  # type: ignore[union-attr]
 
 
-def test_ctrl_c_stops_within_a_second_and_leaves_nothing_behind(tmp_path: Path) -> None:
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])  # Ctrl-C; how services are stopped
+def test_a_signal_stops_within_a_second_and_leaves_nothing_behind(
+    sent: signal.Signals, tmp_path: Path
+) -> None:
     events = tmp_path / "events.jsonl"
     words = [
         sys.executable,
@@ -45,14 +49,16 @@ def test_ctrl_c_stops_within_a_second_and_leaves_nothing_behind(tmp_path: Path) 
                 break
             time.sleep(0.1)
         start = time.monotonic()
-        process.send_signal(signal.SIGINT)
+        process.send_signal(sent)
         _, errors = process.communicate(timeout=10)
         took_s = time.monotonic() - start
     assert took_s < 1.5, "a second, and half of one for the interpreter to end on a busy machine"
     assert process.returncode == 130
     assert b"Traceback" not in errors
     assert os.listdir(tmp_path) == ["events.jsonl"]
-    assert list(read_messages(events))
+    last = list(read_messages(events))[-1]
+    assert isinstance(last, Status)
+    assert (last.state, last.state_reason) == ("ended", "stopped")
 
 
 @pytest.mark.parametrize(
