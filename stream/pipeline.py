@@ -7,6 +7,7 @@ and written to the ledger; what is computed from those decisions is `stream.stag
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 import time
@@ -18,7 +19,7 @@ import cv2
 import psutil
 
 from engines.encoders import Encoder
-from engines.errors import GalleryError
+from engines.errors import GalleryError, SignspotError
 from engines.pose.base import PoseEstimator
 from stream.clock import Tick
 from stream.degradation import Governor, Level, ladder
@@ -141,7 +142,8 @@ class Pipeline:
         self._woken = threading.Event()
         self._failure: BaseException | None = None
         self._change = SourceChange("connecting", "", time.monotonic_ns())
-        self._untold: deque[SourceChange] = deque()  # changes that no status has told yet
+        self._told = self._change  # the newest that a status has told
+        self._untold: deque[SourceChange] = deque()
         self._gallery_trouble = ""
 
         self._meters = StageMeters()
@@ -206,7 +208,8 @@ class Pipeline:
         deadline_s = time.monotonic() + 0.8
         for thread in self._threads:
             thread.join(timeout=max(deadline_s - time.monotonic(), 0.0))
-        self._tell_changes()
+        with contextlib.suppress(SignspotError):  # a full disk, say, which has failed the run already
+            self._tell_changes(over=True)
         if self._ledger is not None:
             self._ledger.end(EndLine(ticks=self._ticks, whole=self._whole))
             self._ledger.close()
@@ -372,8 +375,8 @@ class Pipeline:
         spotting = self._threads[1]
         while True:
             over = not spotting.is_alive() and self._change.state == "ended"
-            if not self._tell_changes():
-                self._tell_status(self._change)
+            if not self._tell_changes(over=over):
+                self._tell_status(self._told)
             if over:
                 self._ended.set()
                 return
@@ -382,11 +385,15 @@ class Pipeline:
             self._woken.wait(STATUS_S if spotting.is_alive() else 0.05)
             self._woken.clear()
 
-    def _tell_changes(self) -> bool:
-        """A status for each change of the source since the last one, however soon the next followed."""
+    def _tell_changes(self, *, over: bool) -> bool:
+        """A status for each change of the source since the last one, however soon the next followed.
+
+        That the source has ended is told when all of it is spotted: nothing comes after it.
+        """
         told = False
-        while self._untold:
-            self._tell_status(self._untold.popleft())
+        while self._untold and (over or self._untold[0].state != "ended"):
+            self._told = self._untold.popleft()
+            self._tell_status(self._told)
             told = True
         return told
 

@@ -63,7 +63,11 @@ def test_a_sign_is_spotted_once_with_all_that_the_wire_promises(
     assert found.per_encoder == {"slgcn2d": pytest.approx(found.score)}
     assert found.lag_ms is None, "played faster than real time"
     assert found.processing_ms > 0
-    last = [message for message in messages if isinstance(message, Status)][-1]
+    last = messages[-1]
+    assert isinstance(last, Status)
+    assert [one.state for one in messages if isinstance(one, Status)].count("ended") == 1, (
+        "once all is spotted"
+    )
     assert (last.state, last.frames_dropped["overwritten"], last.glosses) == ("ended", 0, 3)
     assert {"pose", "ticks", "windows", "slgcn2d", "similarity", "spotting", "publish"} <= set(last.stages)
 
