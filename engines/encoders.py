@@ -186,6 +186,16 @@ def load_encoder(
         BundleError: there is no such bundle, or it is damaged.
         EngineError: the network cannot be executed.
     """
+    bundle = find_bundle(name_or_path)
+    return BundleEncoder(bundle, estimator=estimator, threads=threads, mirrored=mirrored, device=device)
+
+
+def find_bundle(name_or_path: str) -> ModelBundle:
+    """The bundle of an encoder that ships with Signspot, or the one in a folder.
+
+    Raises:
+        BundleError: there is no such bundle, or it is damaged.
+    """
     shipped = Path(str(importlib.resources.files("engines"))) / "weights"
     folder = Path(name_or_path)
     if not folder.is_dir():
@@ -196,5 +206,4 @@ def load_encoder(
             f"there is no encoder {name_or_path!r}: give a bundle's folder, or one of the shipped: "
             f"{', '.join(names) or 'none'}"
         )
-    bundle = ModelBundle.load(folder)
-    return BundleEncoder(bundle, estimator=estimator, threads=threads, mirrored=mirrored, device=device)
+    return ModelBundle.load(folder)

@@ -50,7 +50,8 @@ PARENTS = (
         for number in range(3)
     ),
 )
-"""The joint that each joint's angle is relative to; the neck, relative to the trunk, is its own."""
+"""The joint that each joint's angle is relative to. Neck and collars turn relative to the trunk; in the graph the
+collars hang on the neck, which is its own parent."""
 
 EDGES = tuple((joint, parent) for joint, parent in enumerate(PARENTS) if joint != parent)
 """Bones (joint, parent)."""
@@ -284,7 +285,9 @@ def _arm(body: Wide, trunk: Axes, side: int, out: Array) -> Axes:
     arm = _turned_axes(collar, _swing(out_of, upper))  # without twist
     hinge = _scaled(_cross(upper, lower), -sign)  # the y axis that the elbow turns about
     bend = math.atan2(math.sqrt(_dot(hinge, hinge)), _dot(upper, lower))
-    trust = min(max((min(bend, math.pi - bend) - BENT) / (CLEARLY_BENT - BENT), 0.0), 1.0)
+    trust = 0.0
+    if not math.isnan(bend):  # where the wrist is not seen, neither is the twist
+        trust = min(max((min(bend, math.pi - bend) - BENT) / (CLEARLY_BENT - BENT), 0.0), 1.0)
     if trust > 0:
         y = _plus(_scaled(_unit(hinge), trust), arm[1], 1.0 - trust)
         y = _unit(_plus(y, arm[0], -_dot(y, arm[0])))

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from engines.encoders import find_bundle
 from engines.errors import ConfigError, MissingExtra
 from engines.features import ANGLES, KEYPOINTS, Features
+from engines.runtime.onnxruntime import OnnxRuntimeEngine
 
 if TYPE_CHECKING:
     from calibration.training.corpora import Corpus
@@ -19,6 +24,7 @@ if TYPE_CHECKING:
 SUMMARY = "Train an encoder, and export it for live use."
 
 DATA = Path("../shared/data")
+Array = NDArray[np.float32]
 MODALITIES = {"2d": KEYPOINTS, "3d": ANGLES}
 
 
@@ -42,6 +48,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     encoder.add_argument("--seed", type=int, default=0, metavar="N", help="same seed, same run (default: 0)")
     encoder.add_argument(
         "--widths", type=int, nargs="+", default=[16, 16], metavar="C", help="channels of the graph blocks"
+    )
+    encoder.add_argument(
+        "--strides", type=int, nargs="+", metavar="N", help="ticks that each block steps (default: 2 1 1 ...)"
+    )
+    encoder.add_argument(
+        "--trunk-blocks", type=int, default=3, metavar="N", help="temporal blocks of the trunk (default: 3)"
+    )
+    encoder.add_argument(
+        "--teacher",
+        metavar="BUNDLE",
+        help="a trained encoder of the same modality to learn from (distillation)",
     )
     encoder.add_argument("--trunk", type=int, default=256, metavar="C", help="channels of the trunk")
     encoder.add_argument(
@@ -116,6 +133,10 @@ def _train(args: argparse.Namespace, console: Console) -> int:
     for name in ("steps", "every", "threads", "trunk"):
         if getattr(args, name) < 1:
             raise ConfigError(f"--{name} must be at least 1, not {getattr(args, name)}")
+    if args.strides and len(args.strides) != len(args.widths):
+        raise ConfigError(
+            f"--strides has {len(args.strides)} numbers and --widths {len(args.widths)}: one a block"
+        )
     features = MODALITIES[args.modality]
     with console.status("reading landmarks"):
         signs, others = _corpora(args.data, features)
@@ -125,13 +146,14 @@ def _train(args: argparse.Namespace, console: Console) -> int:
     shape = SlgcnShape(
         features=features.name,
         widths=tuple(args.widths),
-        strides=(2, *(1 for _ in args.widths[1:])),
+        strides=tuple(args.strides or (2, *(1 for _ in args.widths[1:]))),
         trunk=args.trunk,
+        trunk_blocks=args.trunk_blocks,
         dropout=args.dropout,
         drop=args.drop,
     )
     try:
-        training = Run(args.out, signs, others, recipe, shape)
+        training = Run(args.out, signs, others, recipe, shape, _teacher(args.teacher, features))
     except ValueError as error:
         raise ConfigError(str(error)) from error
     columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
@@ -149,6 +171,24 @@ def _train(args: argparse.Namespace, console: Console) -> int:
                     f"dev one-shot top 1 {found.top1:.3f}, top 5 {found.top5:.3f}"
                 )
     return 0
+
+
+def _teacher(name: str | None, features: Features) -> Callable[[Array], Array] | None:
+    """A bundle's network on batches of network input, to unit rows."""
+    if name is None:
+        return None
+    bundle = find_bundle(name)
+    if bundle.card.features != features.name:
+        raise ConfigError(
+            f"--teacher {name} sees {bundle.card.features}, the network to train {features.name}"
+        )
+    engine = OnnxRuntimeEngine(bundle.model, device="cpu")
+
+    def rows(inputs: Array) -> Array:
+        found = engine.run({engine.inputs[0].name: inputs})[engine.outputs[0].name]
+        return np.asarray(found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-12), np.float32)
+
+    return rows
 
 
 def _corpora(data: Path, features: Features) -> tuple[Corpus, Corpus | None]:

@@ -43,3 +43,16 @@ def background_hinge(cosines: Tensor) -> Tensor:
     if not len(cosines):
         return torch.zeros(())
     return F.relu(cosines.amax(1) - BACKGROUND_COSINE).mean()
+
+
+def teacher_distance(read: Tensor, taught: Tensor) -> Tensor:
+    """How far embeddings are from a teacher's: 1 - cosine, the mean of a batch.
+
+    Distillation on embeddings in the manner of Romero et al., "FitNets" (ICLR 2015): the student's are read by a
+    linear layer of their own, so that they may keep another dimension.
+
+    Args:
+        read: (N, D) the student's, read.
+        taught: (N, D) the teacher's, unit length.
+    """
+    return (1 - (F.normalize(read, dim=1) * taught).sum(1)).mean()

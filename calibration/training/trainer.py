@@ -18,7 +18,12 @@ from torch.nn import functional as F
 from calibration.evaluation.oneshot import OneShot, score
 from calibration.training.augment import Augmentation, windows
 from calibration.training.corpora import Corpus, dev_glosses
-from calibration.training.losses import background_hinge, batch_hard_triplet, cosine_cross_entropy
+from calibration.training.losses import (
+    background_hinge,
+    batch_hard_triplet,
+    cosine_cross_entropy,
+    teacher_distance,
+)
 from calibration.training.projection import Projection
 from engines.errors import ConfigError
 from engines.networks.slgcn import Slgcn, SlgcnShape
@@ -44,6 +49,7 @@ class Recipe:
     warmup: int = 200
     decay: float = 0.05
     triplet: float = 0.3  # weight of the triplet loss
+    teaching: float = 4.0  # weight of the likeness to a teacher, where there is one
     strength: float = 1.0  # of the deformations in space, against the defaults of `Augmentation`
     every: int = 250  # steps between measurements and checkpoints
 
@@ -69,6 +75,7 @@ class Run:
         background: Corpus | None,
         recipe: Recipe,
         shape: SlgcnShape | None = None,
+        teacher: Callable[[Array], Array] | None = None,
     ) -> None:
         """Start a run, or resume the one in the folder.
 
@@ -78,12 +85,14 @@ class Run:
             background: clips of signing that are no gloss's, of the same features; None to do without.
             recipe: how; a resumed run must have the same.
             shape: size of the network.
+            teacher: a trained encoder that this one learns to resemble, network input (N, channels, 16, joints) to
+                unit rows (N, D); a resumed run must have the same.
 
         Raises:
             ValueError: the folder holds a run of another recipe.
         """
         torch.manual_seed(recipe.seed)
-        self.folder, self.recipe, self.background = folder, recipe, background
+        self.folder, self.recipe, self.background, self.teacher = folder, recipe, background, teacher
         folder.mkdir(parents=True, exist_ok=True)
         self.train, self.dev = split(corpus)
         forms = self.train.gloss * (self.train.form.max() + 1) + self.train.form
@@ -93,8 +102,9 @@ class Run:
         self.directions = nn.Parameter(
             F.normalize(torch.randn(len(known), self.network.shape.dimension), dim=1)
         )
+        self.reading = nn.Linear(self.network.shape.dimension, self._taught(), bias=False)
         self.average = {name: value.clone() for name, value in self.network.state_dict().items()}
-        matrices = [p for p in self.network.parameters() if p.ndim > 1]
+        matrices = [p for p in (*self.network.parameters(), *self.reading.parameters()) if p.ndim > 1]
         vectors = [*(p for p in self.network.parameters() if p.ndim <= 1), self.directions]
         self.optimizer = torch.optim.AdamW(
             [{"params": matrices, "weight_decay": recipe.decay}, {"params": vectors, "weight_decay": 0.0}]
@@ -125,13 +135,17 @@ class Run:
             inputs.append(windows(self.background, others, int(rng.integers(2**31)), loose))
         for group in self.optimizer.param_groups:
             group["lr"] = self._rate()
-        embeddings = self.network(torch.from_numpy(np.concatenate(inputs)))
+        made = np.concatenate(inputs)
+        embeddings = self.network(torch.from_numpy(made))
         cosines = embeddings.float() @ F.normalize(self.directions, dim=1).T
         signs, rest = cosines[: len(clips)], cosines[len(clips) :]
         loss = cosine_cross_entropy(signs, labels) + background_hinge(rest)
         if recipe.triplet:
             every = torch.cat([labels, labels.new_full((len(rest),), -1)])
             loss = loss + recipe.triplet * batch_hard_triplet(embeddings.float(), every)
+        if self.teacher is not None:
+            taught = torch.from_numpy(self.teacher(made))
+            loss = loss + recipe.teaching * teacher_distance(self.reading(embeddings.float()), taught)
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
@@ -162,6 +176,7 @@ class Run:
             "network": self.network.state_dict(),
             "average": self.average,
             "directions": self.directions.detach(),
+            "reading": self.reading.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "history": [asdict(point) for point in self.history],
         }
@@ -182,9 +197,16 @@ class Run:
         self.network.load_state_dict(state["network"])
         self.average = state["average"]
         self.directions.data.copy_(state["directions"])
+        self.reading.load_state_dict(state["reading"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.at, self.loss, self.accuracy = state["at"], state["loss"], state["accuracy"]
         self.history = [Point(**point) for point in state["history"]]
+
+    def _taught(self) -> int:
+        """D of the teacher's rows; 1 without a teacher, when nothing reads them."""
+        if self.teacher is None:
+            return 1
+        return self.teacher(np.zeros((1, *self.network.features.shape), np.float32)).shape[1]
 
     def _draw(self, rng: np.random.Generator) -> NDArray[np.int64]:
         """Clips of a batch: a few of each of some glosses, different ones as far as there are."""
