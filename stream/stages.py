@@ -19,7 +19,7 @@ from stream.clock import Tick, TickClock
 from stream.degradation import Level
 from stream.frame import Frame
 from stream.gallery import Gallery
-from stream.spotting import Similarity, Spotted, Spotter
+from stream.spotting import Scores, Similarity, Spotted, Spotter
 from stream.windows import Window, WindowBuffer
 
 
@@ -78,6 +78,7 @@ class Outcome:
         Spotted, ...
     ] = ()  # decided because this tick begins a new segment; they belong to the old one
     spotted: tuple[Spotted, ...] = ()
+    scores: Scores | None = None  # of the windows that end at this tick; None without a gallery
     work_ms: Mapping[str, float] = field(default_factory=dict)  # stage -> work on this tick
 
 
@@ -135,7 +136,7 @@ class SpottingStage:
         start_ns = time.monotonic_ns()
         spotted = self._spotter.push(tick, scores)
         work_ms["spotting"] = milliseconds_since(start_ns)
-        return Outcome(ended=ended, spotted=tuple(spotted), work_ms=work_ms)
+        return Outcome(ended=ended, spotted=tuple(spotted), scores=scores, work_ms=work_ms)
 
     def flush(self) -> list[Spotted]:
         """The stream has ended: decide what is still open."""

@@ -1,29 +1,39 @@
-"""`signspot evaluate`: precision and recall of spotted signs against annotated videos, through the live path."""
+"""`signspot evaluate`: the encoders on isolated signs, and the whole live path on annotated videos."""
 
 from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import track
 from rich.table import Table
 
-from calibration.evaluation.oneshot import score
-from calibration.evaluation.spotting import Matching, match, read_annotations, spot_video, tally
-from calibration.training.corpora import dev_glosses, is_dgs30, read_dgs30, read_wlasl
-from engines.encoders import load_encoder
+from calibration.evaluation.clips import NotClips, form_of, read_clips
+from calibration.evaluation.oneshot import OneShot, embed_signs, score_rows
+from calibration.evaluation.pictures import save_confusion, save_map, save_similarity, save_tradeoff
+from calibration.evaluation.playing import play
+from calibration.evaluation.report import OVERLAPS, VideoResult, figures, result_of, tallies
+from calibration.evaluation.spotting import Annotations, one_name, read_annotations
+from calibration.training.corpora import dev_glosses
+from engines.encoders import Encoder, load_encoder
 from engines.errors import ConfigError
+from engines.features import KNOWN, Features
+from engines.landmarks import Landmarks
 from engines.pose.mediapipe import HolisticPose
 from stream.gallery import Gallery
 
 SUMMARY = (
-    "Score the encoder on isolated signs (oneshot), or the whole live path on annotated videos (spotting)."
+    "Score the encoders on isolated signs (oneshot), or the whole live path on annotated videos (spotting)."
 )
-OVERLAPS = (0.2, 0.5)
-"""Intersection over union in time from which on a detection counts."""
+DEFAULT_ENCODERS = ("slgcn2d",)
+SHIFTS = tuple(step / 2 for step in range(-10, 17))
+"""Evidence by which the thresholds are moved for the picture of misses against false alarms."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,24 +48,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "data", type=Path, metavar="DATA.npz", help="clips in the form of wlasl_hands.npz or dgs30_hands.npz"
     )
     oneshot.add_argument(
-        "--glosses", choices=("dev", "all"), default="dev",
-        help="of wlasl_hands.npz: the 200 that are kept out of training (default), or all; other files: all",
+        "--glosses", choices=("all", "dev"), default="all",
+        help="all that have clips in the file (default), or the 200 of lowest SHA-1: those of wlasl_hands.npz "
+        "that are kept out of training",
     )  # fmt: skip
     spotting = tasks.add_parser(
         "spotting",
         help="signs in continuous signing, against annotations",
-        description="Spot the signs of annotated videos; count what was found, missed, and reported wrongly.",
+        description="Play annotated videos through the live path. Closed: where is a sign that is known to be "
+        "there (F1 over 13 IoU thresholds). Open: what was found, missed, and reported wrongly.",
     )
     spotting.add_argument("--gallery", type=Path, required=True, metavar="DIR", help="the signs to spot")
     spotting.add_argument(
         "--annotations", type=Path, required=True, metavar="FILE", help="what is signed when"
     )
     spotting.add_argument("--videos", type=Path, required=True, metavar="DIR", help="the annotated videos")
+    spotting.add_argument(
+        "--pictures",
+        type=Path,
+        metavar="DIR",
+        help="draw similarity over time, misses against false alarms, confusion and a map of the gallery",
+    )
     for task in (oneshot, spotting):
         task.add_argument(
-            "--encoder", default="slgcn2d", metavar="NAME", help="a shipped encoder or a bundle's folder"
+            "--encoder",
+            action="append",
+            metavar="NAME",
+            help="a shipped encoder or a bundle's folder; give it again for several (default: slgcn2d)",
         )
-        task.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
+        task.add_argument("--json", action="store_true", help="print one JSON object instead of a report")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -68,20 +89,21 @@ def run(args: argparse.Namespace) -> int:
     return _oneshot(args) if args.task == "oneshot" else _spotting(args)
 
 
+def _encoders(args: argparse.Namespace, estimator: str) -> list[Encoder]:
+    return [load_encoder(name, estimator=estimator) for name in args.encoder or DEFAULT_ENCODERS]
+
+
+# -- isolated signs --------------------------------------------------------------------------------------------
+
+
 def _oneshot(args: argparse.Namespace) -> int:
-    other = is_dgs30(args.data)
-    corpus = read_dgs30(args.data) if other else read_wlasl(args.data)
-    if args.glosses == "dev" and not other:
-        kept = dev_glosses(corpus.glosses)
-        corpus = corpus.subset(np.array([corpus.glosses[gloss] in kept for gloss in corpus.gloss]))
+    form = form_of(args.data)
+    if args.glosses == "dev" and form != "wlasl":
+        raise ConfigError(f"{args.data}: --glosses dev is for files in the form of wlasl_hands.npz")
     with HolisticPose() as estimator:
-        encoder = load_encoder(args.encoder, estimator=estimator.name)
-    console = Console(stderr=True)
-    with console.status(f"embedding {len(corpus)} clips"):
-        try:
-            found = score(corpus, encoder.embed)
-        except ValueError as error:
-            raise ConfigError(f"{args.data}: {error}") from error
+        encoders = _encoders(args, estimator.name)
+    with Console(stderr=True).status("reading and embedding clips"):
+        found = _score(args.data, encoders, dev=args.glosses == "dev")
     if args.json:
         print(json.dumps({"oneshot": found.metrics()}))
     else:
@@ -92,6 +114,33 @@ def _oneshot(args: argparse.Namespace) -> int:
     return 0
 
 
+def _score(data: Path, encoders: Sequence[Encoder], *, dev: bool) -> OneShot:
+    """Score the encoders together: their cosines are averaged."""
+    rows = []
+    for encoder in encoders:
+        corpus = read_clips(data, _features(encoder))
+        if dev:
+            kept = dev_glosses(corpus.glosses)
+            corpus = corpus.subset(np.array([corpus.glosses[gloss] in kept for gloss in corpus.gloss]))
+        rows.append(embed_signs(corpus, encoder.embed))
+    try:
+        return score_rows(corpus, np.concatenate(rows, 1) / np.sqrt(np.float32(len(rows))))
+    except ValueError as error:
+        raise NotClips(f"{data}: {error}") from error
+
+
+def _features(encoder: Encoder) -> Features:
+    """Which features an encoder takes; the shape of a tick that it has prepared tells."""
+    rows = encoder.prepare(Landmarks.absent(640, 480, "holistic")).shape[0]
+    for one in KNOWN.values():
+        if one.rows == rows:
+            return one
+    raise ConfigError(f"the encoder {encoder.name} does not work on hand landmarks: oneshot cannot score it")
+
+
+# -- continuous signing ----------------------------------------------------------------------------------------
+
+
 def _spotting(args: argparse.Namespace) -> int:
     truth = read_annotations(args.annotations)
     missing = [name for name in truth.videos if not (args.videos / name).is_file()]
@@ -99,68 +148,114 @@ def _spotting(args: argparse.Namespace) -> int:
         raise ConfigError(f"{args.videos} lacks annotated videos: {', '.join(missing)}")
     gallery = Gallery.load(args.gallery)
     console = Console(stderr=args.json)
-    matchings: dict[float, list[Matching]] = {overlap: [] for overlap in OVERLAPS}
-    table = Table("video", "signed", "truth, s", "spotted", "detected, s", "confidence")
-    length_s = 0.0
+    _warn_of_unknown(console, truth, gallery)
+    if args.pictures is not None:
+        args.pictures.mkdir(parents=True, exist_ok=True)
+    results: list[VideoResult] = []
     with HolisticPose() as estimator:
-        encoder = load_encoder(args.encoder, estimator=estimator.name)
-        videos = track(truth.videos.items(), "spotting", console=console, transient=True)
-        for name, signs in videos:
-            spotted, video_s = spot_video(args.videos / name, gallery, [encoder], estimator)
-            length_s += video_s
-            for overlap in OVERLAPS:
-                matchings[overlap].append(match(spotted, signs, iou=overlap, same=truth.same))
-            found = matchings[OVERLAPS[0]][-1]
-            by_sign = {index: spotted[number] for number, index in found.pairs}
-            for index, sign in enumerate(signs):
-                seen = by_sign.get(index)
-                table.add_row(
-                    name,
-                    sign.gloss,
-                    f"{sign.start_s:.2f} - {sign.end_s:.2f}",
-                    f"[green]{seen.gloss}[/green]" if seen else "[red]missed[/red]",
-                    f"{seen.start_s:.2f} - {seen.end_s:.2f}" if seen else "",
-                    f"{seen.confidence:.2f}" if seen else "",
-                )
-            for number in found.false_alarms:
-                false = spotted[number]
-                table.add_row(
-                    name,
-                    "",
-                    "",
-                    f"[red]{false.gloss}[/red] (false)",
-                    f"{false.start_s:.2f} - {false.end_s:.2f}",
-                    f"{false.confidence:.2f}",
-                )
-    tallies = {overlap: tally(matchings[overlap]) for overlap in OVERLAPS}
-    loosest = tallies[OVERLAPS[0]]
-    false_alarms = loosest.detections - loosest.hits
+        encoders = _encoders(args, estimator.name)
+        for name, signs in track(truth.videos.items(), "spotting", console=console, transient=True):
+            shifts = SHIFTS if args.pictures is not None else ()
+            played = play(args.videos / name, gallery, encoders, estimator, shifts=shifts)
+            results.append(result_of(name, signs, played, gallery.glosses, truth.same))
+            if args.pictures is not None:
+                picture = args.pictures / f"similarity-{name.replace('/', '-')}.png"
+                save_similarity(picture, played.windows, gallery.glosses, results[-1], truth.same)
+    if args.pictures is not None:
+        save_tradeoff(args.pictures / "det.png", results)
+        ranked = [one for result in results for one in result.ranked]
+        save_confusion(args.pictures / "confusion.png", ranked, truth.same)
+        for encoder in encoders:
+            if encoder.name in gallery.exemplars:
+                save_map(args.pictures / f"map-{encoder.name}.png", gallery, encoder.name)
+    found = figures(results)
     if args.json:
-        figures = {
-            "videos": len(truth.videos),
-            "signs": loosest.signs,
-            "open": {
-                "detections": loosest.detections,
-                "false_alarms": false_alarms,
-                "seconds": round(length_s, 3),
-                **{
-                    f"iou{overlap}": {
-                        "precision": round(one.precision, 4),
-                        "recall": round(one.recall, 4),
-                        "f1": round(one.f1, 4),
-                    }
-                    for overlap, one in tallies.items()
-                },
-            },
-        }
-        print(json.dumps({"spotting": figures}))
-        return 0
-    console.print(table)
-    for overlap, one in tallies.items():
-        console.print(
-            f"IoU >= {overlap}: {one.hits} of {one.signs} signs found, {one.detections - one.hits} of "
-            f"{one.detections} detections false: precision {one.precision:.2f}, recall {one.recall:.2f}, "
-            f"[bold]F1 {one.f1:.2f}[/bold]"
-        )
-    console.print(f"{false_alarms} false alarms in {length_s:.0f} s of video")
+        print(json.dumps({"spotting": found}))
+    else:
+        _print(console, results, found)
+    if args.pictures is not None:
+        console.print(f"pictures: {args.pictures}", highlight=False, markup=False)
     return 0
+
+
+def _warn_of_unknown(console: Console, truth: Annotations, gallery: Gallery) -> None:
+    names = one_name(truth.same)
+    known = {names.get(gloss, gloss) for gloss in gallery.glosses}
+    signed = {sign.gloss for signs in truth.videos.values() for sign in signs}
+    unknown = sorted(gloss for gloss in signed if names.get(gloss, gloss) not in known)
+    if unknown:
+        console.print(
+            f"[yellow]the gallery lacks {len(unknown)} annotated signs, which count as missed:[/yellow] "
+            f"{escape(', '.join(unknown))}",
+            highlight=False,
+        )
+
+
+def _print(console: Console, results: Sequence[VideoResult], found: dict[str, Any]) -> None:
+    console.print(_table(results))
+    closed, opened = found["closed"], found["open"]
+    console.print(
+        f"closed, one answer to each of {closed['queries']} queries (video and gloss), IoU 0.20 to 0.80: "
+        f"[bold]F1 {closed['f1']:.3f}[/bold], precision {closed['precision']:.3f}, recall {closed['recall']:.3f}",
+        highlight=False,
+    )
+    for overlap, one in tallies(results).items():
+        console.print(
+            f"open, IoU >= {overlap}: {one.hits} of {one.signs} signs found, {one.detections - one.hits} of "
+            f"{one.detections} detections false: precision {one.precision:.3f}, recall {one.recall:.3f}, "
+            f"[bold]F1 {one.f1:.3f}[/bold]",
+            highlight=False,
+        )
+    console.print(
+        f"open, rank of the true gloss among all: top-1 {opened['top1']:.3f}, top-5 {opened['top5']:.3f}",
+        highlight=False,
+    )
+    if opened["false_alarms_per_minute"] is not None:
+        low, high = opened["false_alarms_per_minute_95"]
+        console.print(
+            f"{opened['false_alarms']} false alarms in {opened['exposure_minutes']:.2f} minutes of video: "
+            f"{opened['false_alarms_per_minute']:.2f} a minute (95%: {low:.2f} to {high:.2f})",
+            highlight=False,
+        )
+    if opened["latency_ms_p50"] is not None:
+        true = opened["latency_from_truth_ms_p50"]
+        console.print(
+            f"decided {opened['latency_ms_p50']:.0f} ms of stream time after a detection's end (median"
+            + (f"; {true:.0f} ms after the true end of the signs found" if true is not None else "")
+            + ")",
+            highlight=False,
+        )
+
+
+def _table(results: Sequence[VideoResult]) -> Table:
+    table = Table(
+        "video", "signed", "truth, s", "spotted", "detected, s", "confidence", "rank", "ranks first"
+    )
+    for result in results:
+        matching = result.matchings[OVERLAPS[0]]
+        by_sign = {index: result.detections[number] for number, index in matching.pairs}
+        for index, (sign, ranked) in enumerate(zip(result.signs, result.ranked, strict=True)):
+            seen = by_sign.get(index)
+            table.add_row(
+                escape(result.name),
+                escape(sign.gloss),
+                f"{sign.start_s:.2f} - {sign.end_s:.2f}",
+                f"[green]{escape(seen.gloss)}[/green]" if seen else "[red]missed[/red]",
+                f"{seen.start_s:.2f} - {seen.end_s:.2f}" if seen else "",
+                f"{seen.confidence:.2f}" if seen else "",
+                "-" if ranked.rank is None else str(ranked.rank + 1),
+                escape(ranked.first) if ranked.rank != 0 and ranked.first else "",
+            )
+        for number in matching.false_alarms:
+            false = result.detections[number]
+            table.add_row(
+                escape(result.name),
+                "",
+                "",
+                f"[red]{escape(false.gloss)}[/red] (false)",
+                f"{false.start_s:.2f} - {false.end_s:.2f}",
+                f"{false.confidence:.2f}",
+                "",
+                "",
+            )
+    return table

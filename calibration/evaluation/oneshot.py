@@ -12,7 +12,7 @@ from calibration.training.corpora import Corpus
 
 Array = NDArray[np.float32]
 Embed = Callable[[list[Array]], Array]
-"""Windows of keypoints (L, 27, 3) to unit rows (N, D), as `Encoder.embed`."""
+"""Windows of prepared ticks (L, rows, 3) to unit rows (N, D), as `Encoder.embed`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,16 @@ class OneShot:
         return {name: round(float(value), 4) for name, value in asdict(self).items()}
 
 
+def embed_signs(corpus: Corpus, embed: Embed) -> Array:
+    """Rows (clips, D) of the signs of all clips, from hands up to hands down."""
+    return np.concatenate(
+        [
+            embed([corpus.sign(i) for i in range(at, min(at + 256, len(corpus)))])
+            for at in range(0, len(corpus), 256)
+        ]
+    )
+
+
 def score(corpus: Corpus, embed: Embed) -> OneShot:
     """Score an encoder: of each gloss the first clip in file order is the exemplar.
 
@@ -40,12 +50,19 @@ def score(corpus: Corpus, embed: Embed) -> OneShot:
     Raises:
         ValueError: no gloss has a clip by another signer than its exemplar's.
     """
-    rows = np.concatenate(
-        [
-            embed([corpus.sign(i) for i in range(at, min(at + 256, len(corpus)))])
-            for at in range(0, len(corpus), 256)
-        ]
-    )
+    return score_rows(corpus, embed_signs(corpus, embed))
+
+
+def score_rows(corpus: Corpus, rows: Array) -> OneShot:
+    """Score embeddings: of each gloss the first clip in file order is the exemplar.
+
+    Args:
+        corpus: the clips.
+        rows: (clips, D) of unit length.
+
+    Raises:
+        ValueError: no gloss has a clip by another signer than its exemplar's.
+    """
     _, exemplars = np.unique(corpus.gloss, return_index=True)
     own = dict(zip(corpus.gloss[exemplars].tolist(), exemplars.tolist(), strict=True))
     queries = np.array(

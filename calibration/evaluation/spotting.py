@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from calibration.evaluation.playing import play
 from engines.encoders import Encoder
 from engines.errors import SignspotError
 from engines.pose.base import PoseEstimator
 from stream.gallery import Gallery
-from stream.sources import read_frames
 from stream.spotting import Spotted
-from stream.stages import PoseStage, SpottingStage
-from stream.tracks import FULL_QUALITY
+
+ROUNDING = 1e-9
+"""An overlap that is a threshold to the last bit but one, such as 0.48 s of 0.64 s at 0.75, reaches it."""
 
 
 class AnnotationsError(SignspotError):
@@ -113,13 +115,35 @@ def read_annotations(path: Path) -> Annotations:
             f'{path} holds no annotations: expected {{"videos": {{"clip.mp4": [{{"gloss", "start_s", "end_s"}}]}}}}, '
             f"got {type(error).__name__}: {error}"
         ) from error
+    for video, signs in videos.items():
+        for sign in signs:
+            if not 0 <= sign.start_s < sign.end_s < math.inf:
+                raise AnnotationsError(
+                    f"{path}: {sign.gloss!r} in {video} goes from {sign.start_s} to {sign.end_s} s: "
+                    "a sign ends after it begins"
+                )
     return Annotations(videos, same)
+
+
+def one_name(same: Iterable[Sequence[str]]) -> dict[str, str]:
+    """One name for all glosses that are one sign, by gloss; groups that share a gloss are one group."""
+    names: dict[str, str] = {}
+    for group in filter(None, same):
+        merged = {names.get(gloss, gloss) for gloss in group}
+        members = [*(gloss for gloss, name in names.items() if name in merged), *group]
+        names.update(dict.fromkeys(members, members[0]))
+    return names
 
 
 def iou(one: Span, other: Span) -> float:
     """Intersection over union of two spans of time."""
     shared = min(one.end_s, other.end_s) - max(one.start_s, other.start_s)
     return max(shared, 0.0) / (max(one.end_s, other.end_s) - min(one.start_s, other.start_s))
+
+
+def meets(overlap: float, threshold: float) -> bool:
+    """Whether an intersection over union reaches a threshold."""
+    return overlap >= threshold - ROUNDING
 
 
 def match(
@@ -137,7 +161,7 @@ def match(
         iou: overlap in time from which on a detection of the right gloss counts.
         same: groups of glosses that count as one.
     """
-    names = {gloss: group[0] for group in same for gloss in group}
+    names = one_name(same)
     overlaps = sorted(
         (
             (-_iou(seen, true), number, index)
@@ -148,7 +172,7 @@ def match(
     )
     pairs: dict[int, int] = {}
     for overlap, number, index in overlaps:
-        if -overlap >= iou and number not in pairs and index not in pairs.values():
+        if meets(-overlap, iou) and number not in pairs and index not in pairs.values():
             pairs[number] = index
     return Matching(
         tuple(sorted(pairs.items())),
@@ -182,13 +206,5 @@ def spot_video(
         SourceError: the video cannot be read.
         GalleryMismatch: gallery and encoders do not fit.
     """
-    pose, spotting = PoseStage(estimator), SpottingStage(encoders, gallery)
-    spotted: list[Spotted] = []
-    length_s = 0.0
-    for frame in read_frames(path):
-        length_s = frame.pts_s
-        if pose.wants(frame, FULL_QUALITY):
-            for tick in pose.pose(frame):
-                outcome = spotting.push(tick, FULL_QUALITY)
-                spotted += [*outcome.ended, *outcome.spotted]
-    return [*spotted, *spotting.flush()], length_s
+    played = play(path, gallery, encoders, estimator)
+    return list(played.detections), played.length_s

@@ -29,14 +29,14 @@ from calibration.synthesis.motion import isolated
 from calibration.synthesis.performance import Performance, Signer
 from calibration.synthesis.streams import sentences, write_annotations
 from calibration.synthesis.video import write_video
-from engines.encoders import load_encoder
+from engines.encoders import find_bundle, load_encoder
 from engines.pose.mediapipe import HolisticPose
 from stream.gallery import Gallery
 
 LEXICON_SEED = 77_000
 SIGNER_SEED = 77_000
 TRAINING_SEEDS = range(0, 1000)
-"""Lexicon and signer seeds that training may use; what is shipped was trained on real hands alone."""
+"""Seeds of lexicons, bodies and looks that training may use; what is shipped was trained on real hands alone."""
 SIZE = (480, 360)
 STREAMS = 3
 SENTENCES = 8
@@ -133,12 +133,22 @@ def main() -> None:
         )
     people = [SIGNER_SEED + number for number in range(STREAMS + 1)]
     known = sum(seed in TRAINING_SEEDS for seed in people)
-    print(f"overlap with training: {shared} of {len(forms)} signs, {known} of {len(people)} signers")
+    trained_on = "; ".join(find_bundle(args.encoder).card.trained_on)
+    print(
+        f"overlap with what training may use: {shared} of {len(forms)} signs, {known} of {len(people)} bodies and looks"
+    )
+    print(f"the encoder was trained on: {trained_on}")
     print("| " + " | ".join(rows[0]) + " |\n|" + "---|" * len(rows[0]))
     for row in rows:
         print("| " + " | ".join(str(value) for value in row.values()) + " |")
     if args.save:
-        result = {"date": time.strftime("%Y-%m-%d"), "encoder": args.encoder, "overlap": shared, "rows": rows}
+        result = {
+            "date": time.strftime("%Y-%m-%d"),
+            "encoder": args.encoder,
+            "overlap": {"signs": shared, "bodies_and_looks": known},
+            "trained_on": trained_on,
+            "rows": rows,
+        }
         args.save.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 

@@ -1,0 +1,140 @@
+"""The closed score, the ranks and the bounds, against cases worked out by hand and formulas of their own."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from calibration.evaluation.closed import THRESHOLDS, Counts, answer, answer_all, count, queries
+from calibration.evaluation.playing import WindowScores
+from calibration.evaluation.ranks import rank, top
+from calibration.evaluation.rates import poisson_bounds
+from calibration.evaluation.spotting import Sign
+
+LSE = Path(__file__).parents[3] / "shared" / "data" / "lse_health" / "glosses.json.gz"
+
+
+def windows(*rows: tuple[int, int, list[float]]) -> WindowScores:
+    """(first tick, last tick, evidence of each gloss)."""
+    return WindowScores(
+        np.array([row[:2] for row in rows], np.int64).reshape(-1, 2),
+        np.array([row[2] for row in rows], np.float32),
+    )
+
+
+def test_the_thresholds_are_the_challenges() -> None:
+    assert len(THRESHOLDS) == 13
+    assert (THRESHOLDS[0], THRESHOLDS[-1]) == (0.2, 0.8)
+
+
+@pytest.mark.parametrize(
+    ("start_s", "end_s", "hits"),
+    [
+        (1.0, 2.0, 13),  # the interval itself
+        (1.0, 1.5, 7),  # IoU 0.5: meets 0.20 .. 0.50
+        (1.5, 2.5, 3),  # IoU 1/3: meets 0.20, 0.25, 0.30
+        (1.9, 2.9, 0),  # IoU 0.1 / 1.9
+        (4.0, 5.0, 13),  # the gloss's other interval counts just as well
+    ],
+)
+def test_an_answer_earns_the_thresholds_that_it_meets(start_s: float, end_s: float, hits: int) -> None:
+    signs = [Sign("A", 1.0, 2.0), Sign("A", 4.0, 5.0)]
+    found = count({"A": Sign("A", start_s, end_s)}, signs)
+    assert found.hits == pytest.approx(hits / 13)
+    assert found.false_alarms == found.misses == pytest.approx(1 - hits / 13)
+
+
+def test_no_answer_is_a_miss_and_no_false_alarm() -> None:
+    found = count({"B": Sign("B", 0.0, 1.0)}, [Sign("A", 0.0, 1.0), Sign("B", 0.0, 1.0)])
+    assert (found.hits, found.false_alarms, found.misses) == pytest.approx((1.0, 0.0, 1.0))
+    assert (found.precision, found.recall, found.f1) == pytest.approx((1.0, 0.5, 2 / 3))
+
+
+def test_nothing_asked_and_nothing_answered_is_zero_not_an_error() -> None:
+    assert (Counts().precision, Counts().recall, Counts().f1) == (0.0, 0.0, 0.0)
+
+
+def test_glosses_that_are_one_sign_are_one_query() -> None:
+    signs = [Sign("EAT", 0.0, 1.0), Sign("FOOD", 3.0, 4.0), Sign("A", 5.0, 6.0)]
+    asked = queries(signs, same=[["EAT", "FOOD"]])
+    assert {gloss: len(intervals) for gloss, intervals in asked.items()} == {"EAT": 2, "A": 1}
+
+
+def test_the_answer_is_the_best_window_of_the_whole_video() -> None:
+    heard = windows((0, 9, [1.0, 9.0]), (50, 59, [8.0, 0.0]), (100, 109, [2.0, 0.0]))
+    found = answer(heard, [0], "A")
+    assert (found.start_s, found.end_s) == pytest.approx((50 * 0.04, 60 * 0.04))
+
+
+def test_windows_about_the_best_one_have_their_say_in_begin_and_end() -> None:
+    # Of the same strength and one tick later: the answer lies half a tick later.
+    found = answer(windows((50, 59, [8.0]), (51, 60, [8.0])), [0], "A")
+    assert (found.start_s, found.end_s) == pytest.approx((50.5 * 0.04, 60.5 * 0.04))
+    # Weaker by the rules' `soften` (0.5): its weight is 1/e.
+    weight = math.exp(-1)
+    found = answer(windows((50, 59, [8.0]), (51, 60, [7.5])), [0], "A")
+    assert found.start_s == pytest.approx((50 + weight / (1 + weight)) * 0.04, abs=1e-6)
+
+
+def test_a_gloss_that_the_gallery_lacks_gets_no_answer() -> None:
+    signs = [Sign("A", 0.0, 1.0), Sign("Z", 0.0, 1.0)]
+    assert set(answer_all(windows((0, 9, [1.0])), ["A"], signs)) == {"A"}
+    assert answer_all(windows(), ["A"], signs) == {}
+
+
+def test_ranks_are_taken_over_the_windows_on_the_sign() -> None:
+    heard = windows(
+        (0, 9, [5.0, 1.0, 0.0]),  # 0.00 .. 0.40 s
+        (2, 11, [1.0, 3.0, 2.0]),  # 0.08 .. 0.48 s: IoU with the sign 0.32 / 0.48
+        (40, 49, [0.0, 9.0, 9.0]),  # elsewhere
+    )
+    glosses, sign = ["A", "B", "C"], Sign("A", 0.0, 0.4)
+    assert rank(heard, glosses, sign).rank == 0
+    assert rank(heard, glosses, Sign("C", 0.0, 0.4)).rank == 2  # behind A (5) and B (3)
+    assert rank(heard, glosses, Sign("C", 0.0, 0.4), same=[["B", "C"]]).rank == 1  # B's 3 counts for it
+    assert rank(heard, glosses, Sign("Z", 0.0, 0.4)).rank is None
+    assert rank(heard, glosses, Sign("A", 3.0, 3.1)).rank is None  # no window is there
+    far = Sign("B", 1.5, 2.6)  # its best window overlaps it by 0.4 / 1.1 only: that one is taken
+    assert rank(heard, glosses, far).rank == 1  # C is just as near, and a tie does not count for the sign
+    ranked = [rank(heard, glosses, Sign(gloss, 0.0, 0.4)) for gloss in "ABC"]
+    assert (top(ranked, 1), top(ranked, 2), top(ranked, 5)) == pytest.approx((1 / 3, 2 / 3, 1.0))
+    assert top([], 1) == 0.0
+
+
+def test_poisson_bounds_are_garwoods() -> None:
+    # Garwood's table: 0 events 0 .. 3.689, 4 events 1.090 .. 10.242, 10 events 4.795 .. 18.390
+    assert poisson_bounds(0) == pytest.approx((0.0, 3.689), abs=1e-3)
+    assert poisson_bounds(4) == pytest.approx((1.090, 10.242), abs=1e-3)
+    assert poisson_bounds(10) == pytest.approx((4.795, 18.390), abs=1e-3)
+
+
+@pytest.mark.skipif(not LSE.exists(), reason="LSE-Health's annotations (../shared/data) are not here")
+def test_centred_windows_on_real_signs_score_what_their_lengths_say() -> None:
+    with gzip.open(LSE) as file:
+        corpus = json.load(file)
+    videos = list(corpus.values())[:40] if isinstance(corpus, dict) else corpus[:40]
+    total, meets_threshold, queried = Counts(), 0, 0
+    for number, intervals in enumerate(videos):
+        # Every sign a gloss of its own, so that each query has one interval, and a window of 0.64 s right on it.
+        signs = [
+            Sign(f"{number}-{index}", begin / 1000, end / 1000)
+            for index, (begin, end, _) in enumerate(intervals)
+            if end > begin
+        ]
+        middles = {sign.gloss: (sign.start_s + sign.end_s) / 2 for sign in signs}
+        answers = {gloss: Sign(gloss, middle - 0.32, middle + 0.32) for gloss, middle in middles.items()}
+        total += count(answers, signs)
+        lengths = np.array([sign.end_s - sign.start_s for sign in signs])
+        overlap = np.minimum(lengths, 0.64) / np.maximum(
+            lengths, 0.64
+        )  # centred: the shorter over the longer
+        meets_threshold += int((overlap[:, None] >= np.array(THRESHOLDS) - 1e-9).sum())
+        queried += len(signs)
+    assert queried > 1000
+    # One answer a query: precision, recall and F1 are all the share of thresholds met.
+    assert total.f1 == pytest.approx(meets_threshold / 13 / queried, abs=1e-9)
