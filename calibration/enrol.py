@@ -6,8 +6,10 @@ import contextlib
 import datetime
 import multiprocessing
 import queue
+import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,8 +18,8 @@ import numpy as np
 
 from calibration.thresholds import Alike, with_thresholds
 from calibration.trim import Trim, trim
-from engines.encoders import Encoder, load_encoder
-from engines.errors import ClipError, GalleryMismatch, SignspotError
+from engines.encoders import DEFAULT_ENCODERS, Encoder, load_encoders
+from engines.errors import ClipError, ConfigError, GalleryMismatch, SignspotError
 from engines.landmarks import LandmarkTrack
 from engines.pose.mediapipe import HolisticPose
 from stream.gallery import Exemplars, Gallery, Take
@@ -65,18 +67,33 @@ class EnrolReport:
 
 
 def named_clip(word: str) -> tuple[str, Path]:
-    """`CLIP` or `GLOSS=CLIP` to gloss and path; the gloss of a bare clip is its file's stem."""
+    """`CLIP` or `GLOSS=CLIP` to gloss and path; the gloss of a bare clip is its file's stem.
+
+    Raises:
+        ConfigError: the gloss cannot be used.
+    """
     gloss, equals, rest = word.partition("=")
     if equals and gloss and not Path(word).exists():
-        return gloss, Path(rest)
+        return checked_gloss(gloss), Path(rest)
     return Path(word).stem, Path(word)
+
+
+def checked_gloss(gloss: str) -> str:
+    """The gloss itself.
+
+    Raises:
+        ConfigError: it cannot name a clip's file.
+    """
+    if "/" in gloss or not gloss.strip():
+        raise ConfigError(f"a gloss cannot be empty, and cannot contain a slash: {gloss!r}")
+    return gloss
 
 
 def enrol_clips(
     gallery: Path,
     clips: Sequence[tuple[str, Path]],
     *,
-    encoders: Sequence[str] = ("slgcn2d",),
+    encoders: Sequence[str] = DEFAULT_ENCODERS,
     mirrored: bool = False,
     processes: int = 2,
     progress: Progress | None = None,
@@ -113,7 +130,8 @@ def enrol_clips(
     taught.sort(key=lambda one: order[one[0].gloss, one[0].clip])
     if not taught:
         return EnrolReport((), tuple(failed), ())
-    edition = _without_repeats(edition, [one for one, _ in taught])
+    edition = Gallery.load_or_new(gallery)  # posing took a while: somebody may have edited it since
+    _check_fit(edition, ready)
     edition = _with_takes(edition, taught, ready)
     edition, alike = with_thresholds(edition, ready)
     edition.save()
@@ -126,7 +144,7 @@ def enrol_clips(
 
 
 def rebuild(
-    path: Path, *, encoders: Sequence[str] = ("slgcn2d",), progress: Progress | None = None
+    path: Path, *, encoders: Sequence[str] = DEFAULT_ENCODERS, progress: Progress | None = None
 ) -> tuple[Gallery, list[Alike]]:
     """Embed a gallery's landmarks anew, with the encoders as they are now; no clip is needed.
 
@@ -186,13 +204,18 @@ def _appended(
 def _with_takes(
     edition: Gallery, taught: Sequence[tuple[Enrolled, LandmarkTrack]], encoders: Mapping[str, Encoder]
 ) -> Gallery:
+    """The gallery with more takes; a clip that is enrolled again takes the place of its old take."""
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    kept = [edition.keep_landmarks(track) for _, track in taught]  # named by their content
+    again = {(one.gloss, name) for (one, _), name in zip(taught, kept, strict=True)}
+    stale = [index for index, take in enumerate(edition.takes) if (take.gloss, take.landmarks) in again]
+    edition = edition.without_takes(stale) if stale else edition
     exemplars = dict(edition.exemplars)
     for name, encoder in encoders.items():
         if name not in exemplars:  # an encoder that is new to the gallery has to learn the old signs too
             exemplars[name] = _embedded(edition, encoder, None)
     takes = list(edition.takes)
-    for one, track in taught:
+    for (one, track), landmarks in zip(taught, kept, strict=True):
         take = Take(
             gloss=one.gloss,
             clip=one.clip.name,
@@ -200,7 +223,7 @@ def _with_takes(
             last_tick=one.trim.last_tick,
             estimator=track.estimator,
             enrolled_utc=now,
-            landmarks=edition.keep_landmarks(track),
+            landmarks=landmarks,
         )
         for name, encoder in encoders.items():
             exemplars[name] = _appended(exemplars[name], encoder, len(takes), take, track)
@@ -210,24 +233,19 @@ def _with_takes(
 
 def _loaded(edition: Gallery, names: Sequence[str], estimator: str) -> dict[str, Encoder]:
     """The encoders by name, fit for the gallery."""
-    encoders: dict[str, Encoder] = {}
-    for name in names:
-        encoder = load_encoder(name, estimator=estimator)
-        known = edition.exemplars.get(encoder.name)
+    ready: dict[str, Encoder] = {one.name: one for one in load_encoders(names, estimator=estimator)}
+    _check_fit(edition, ready)
+    return ready
+
+
+def _check_fit(edition: Gallery, encoders: Mapping[str, Encoder]) -> None:
+    for name, encoder in encoders.items():
+        known = edition.exemplars.get(name)
         if known is not None and known.fingerprint != encoder.fingerprint:
             raise GalleryMismatch(
-                f"the gallery {edition.path} was made with another {encoder.name} encoder: "
+                f"the gallery {edition.path} was made with another {name} encoder: "
                 f"run `signspot gallery rebuild --gallery {edition.path}` first (it needs no clips)"
             )
-        encoders[encoder.name] = encoder
-    return encoders
-
-
-def _without_repeats(edition: Gallery, fresh: Sequence[Enrolled]) -> Gallery:
-    """A clip that is enrolled again takes the place of its old take."""
-    again = {(one.gloss, one.clip.name) for one in fresh}
-    stale = [index for index, take in enumerate(edition.takes) if (take.gloss, take.clip) in again]
-    return edition.without_takes(stale) if stale else edition
 
 
 # -- posing, several clips at a time ---------------------------------------------------------------------------
@@ -261,7 +279,14 @@ def _posed(
                     progress(clips[number][0], share)
             for future in done:
                 gloss, clip = waiting.pop(future)
-                yield gloss, clip, future.result()
+                try:
+                    yield gloss, clip, future.result()
+                except BrokenProcessPool:
+                    yield (
+                        gloss,
+                        clip,
+                        f"{clip}: the process that posed it died (out of memory?): enrol it again",
+                    )
 
 
 _worker: dict[str, Any] = {}
@@ -269,6 +294,8 @@ _worker: dict[str, Any] = {}
 
 
 def _start_worker(told: Any) -> None:
+    if multiprocessing.parent_process() is not None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
     if "estimator" not in _worker:
         _worker["estimator"] = HolisticPose()
     _worker["told"] = told

@@ -20,6 +20,9 @@ from engines.resampling import TICKS
 from engines.runtime.base import Placement
 from engines.runtime.onnxruntime import Device, OnnxRuntimeEngine
 
+DEFAULT_ENCODERS = ("slgcn2d",)
+"""What is used where nothing else is asked for."""
+
 _TINY = np.float32(1e-12)
 
 
@@ -188,6 +191,28 @@ def load_encoder(
     """
     bundle = find_bundle(name_or_path)
     return BundleEncoder(bundle, estimator=estimator, threads=threads, mirrored=mirrored, device=device)
+
+
+def load_encoders(
+    names: Sequence[str] | None = None,
+    *,
+    estimator: str,
+    threads: int = 1,
+    mirrored: bool = False,
+    device: Device = "auto",
+) -> list[BundleEncoder]:
+    """Load several encoders, `DEFAULT_ENCODERS` where none are named; arguments and errors as for `load_encoder`.
+
+    Raises:
+        BundleError: also where two of them have the same name, by which galleries and messages know them.
+    """
+    encoders = [
+        load_encoder(name, estimator=estimator, threads=threads, mirrored=mirrored, device=device)
+        for name in names or DEFAULT_ENCODERS
+    ]
+    if len({encoder.name for encoder in encoders}) < len(encoders):
+        raise BundleError(f"two of the encoders have one name: {', '.join(one.name for one in encoders)}")
+    return encoders
 
 
 def find_bundle(name_or_path: str) -> ModelBundle:

@@ -23,16 +23,23 @@ WARM_UP_S = 1.0
 STAND_IN_SIGNS = 100
 
 
-def stand_in_gallery(folder: Path, encoder: Encoder) -> Path:
+def stand_in_gallery(folder: Path, encoders: Sequence[Encoder]) -> Path:
     """Save a gallery of made-up exemplars that no sign comes near: without a gallery, encoders have nothing to do."""
     rng = np.random.default_rng(0)
-    vectors = rng.standard_normal((STAND_IN_SIGNS, encoder.dimension)).astype(np.float32)
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    chance = Impostors(mean=0.0, deviation=float(encoder.dimension) ** -0.5)
+    chance = {one.name: Impostors(mean=0.0, deviation=float(one.dimension) ** -0.5) for one in encoders}
+    exemplars = {}
+    for encoder in encoders:
+        vectors = rng.standard_normal((STAND_IN_SIGNS, encoder.dimension)).astype(np.float32)
+        exemplars[encoder.name] = Exemplars(
+            encoder.fingerprint,
+            vectors / np.linalg.norm(vectors, axis=1, keepdims=True),
+            np.arange(STAND_IN_SIGNS, dtype=np.int32),
+            np.full(STAND_IN_SIGNS, 16, np.int32),
+        )
     glosses = [f"STAND-IN-{number:03}" for number in range(STAND_IN_SIGNS)]
     Gallery(
         path=folder,
-        signs=tuple(Sign(gloss=gloss, threshold=1e6, impostors={encoder.name: chance}) for gloss in glosses),
+        signs=tuple(Sign(gloss=gloss, threshold=1e6, impostors=chance) for gloss in glosses),
         takes=tuple(
             Take(
                 gloss=gloss,
@@ -45,14 +52,7 @@ def stand_in_gallery(folder: Path, encoder: Encoder) -> Path:
             )
             for gloss in glosses
         ),
-        exemplars={
-            encoder.name: Exemplars(
-                encoder.fingerprint,
-                vectors,
-                np.arange(STAND_IN_SIGNS, dtype=np.int32),
-                np.full(STAND_IN_SIGNS, 16, np.int32),
-            )
-        },
+        exemplars=exemplars,
     ).save()
     return folder
 

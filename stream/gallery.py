@@ -163,15 +163,19 @@ class Gallery:
         )
 
     @classmethod
-    def load(cls, path: Path) -> Self:
+    def load(cls, path: Path, *, emptied: bool = False) -> Self:
         """Load the newest whole edition.
+
+        Args:
+            path: its folder.
+            emptied: a gallery all of whose signs were removed is one as well.
 
         Raises:
             GalleryNotFound: there is no gallery at `path`, or no sign in it.
             GalleryError: it is damaged, or of a format that this version does not know.
         """
         for _ in range(3):  # an edition may be replaced between reading the one file and the other
-            index = _read_index(path)
+            index = _read_index(path, emptied=emptied)
             for name in (EXEMPLARS, PENDING):
                 content = _read(path / name)
                 if content is not None and _sha256(content) == index.exemplars_sha256:
@@ -299,7 +303,7 @@ class GalleryWatcher:
             return None
         self._stamp = stamp
         try:
-            self.current = Gallery.load(self._path)
+            self.current = Gallery.load(self._path, emptied=True)  # what was removed is spotted no more
         except GalleryError as error:
             self.trouble = f"the edited gallery is not used: {error}"
             return None
@@ -324,7 +328,7 @@ def _read(path: Path) -> bytes | None:
         return None
 
 
-def _read_index(path: Path) -> _Index:
+def _read_index(path: Path, *, emptied: bool = False) -> _Index:
     if not path.exists():
         raise GalleryNotFound(
             f"there is no gallery at {path}: teach a sign with `signspot enrol --gallery {path} CLIP`"
@@ -342,7 +346,7 @@ def _read_index(path: Path) -> _Index:
         ) from error
     if index.format != FORMAT:
         raise GalleryError(f"{path / INDEX} has format {index.format}, this Signspot reads format {FORMAT}")
-    if not index.signs:
+    if not index.signs and not emptied:
         raise GalleryNotFound(
             f"the gallery {path} is empty: teach a sign with `signspot enrol --gallery {path} CLIP`"
         )

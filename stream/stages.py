@@ -103,7 +103,7 @@ class SpottingStage:
         Raises:
             GalleryMismatch: its exemplars were embedded by other encoders than these.
         """
-        if gallery is None:
+        if gallery is None or not gallery.signs:
             self._similarity = self._spotter = None
             return
         encoders = [lane.encoder for lane in self._lanes]

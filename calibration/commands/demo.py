@@ -20,12 +20,13 @@ from rich.table import Table
 import stream.demo
 from calibration.enrol import enrol_clips
 from calibration.evaluation.spotting import Matching, Sign, match, read_annotations
-from engines.encoders import load_encoder
+from engines.encoders import DEFAULT_ENCODERS, load_encoders
 from engines.errors import SignspotError
 from engines.pose.mediapipe import HolisticPose
 from stream.events import Detection
 from stream.gallery import GalleryWatcher
 from stream.latency import percentiles
+from stream.options import add_encoder_option
 from stream.pipeline import Pipeline
 from stream.publisher import Publisher, Stamper
 from stream.sources import open_source
@@ -43,9 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="ADDR",
         help="ZeroMQ address (default: a free local port)",
     )
-    parser.add_argument(
-        "--encoder", default="slgcn2d", metavar="NAME", help="a shipped encoder or a bundle's folder"
-    )
+    add_encoder_option(parser)
     parser.add_argument(
         "--keep", type=Path, metavar="DIR", help="keep the gallery there (default: thrown away)"
     )
@@ -63,13 +62,15 @@ def run(args: argparse.Namespace) -> int:
     )
     with tempfile.TemporaryDirectory() as scratch:
         gallery = args.keep or Path(scratch) / "gallery"
-        enrol(console, gallery, list(clips.items()), args.encoder)
-        detections = watch(console, gallery, args.publish, args.encoder)
+        enrol(console, gallery, list(clips.items()), args.encoder or DEFAULT_ENCODERS)
+        detections = watch(console, gallery, args.publish, args.encoder or DEFAULT_ENCODERS)
     found = match(detections, signs, iou=IOU, same=truth.same)
     return 0 if report(console, detections, signs, found) else 1
 
 
-def enrol(console: Console, gallery: Path, clips: Sequence[tuple[str, Path]], encoder: str) -> None:
+def enrol(
+    console: Console, gallery: Path, clips: Sequence[tuple[str, Path]], encoders: Sequence[str]
+) -> None:
     """Teach the clips.
 
     Raises:
@@ -81,7 +82,7 @@ def enrol(console: Console, gallery: Path, clips: Sequence[tuple[str, Path]], en
         result = enrol_clips(
             gallery,
             clips,
-            encoders=[encoder],
+            encoders=encoders,
             progress=lambda gloss, part: progress.update(bars[gloss], completed=part),
         )
     if result.failed:
@@ -91,12 +92,12 @@ def enrol(console: Console, gallery: Path, clips: Sequence[tuple[str, Path]], en
     console.print(f"enrolled {len(result.enrolled)} signs in {time.monotonic() - started:.0f} s")
 
 
-def watch(console: Console, gallery: Path, address: str, name: str) -> list[Detection]:
+def watch(console: Console, gallery: Path, address: str, names: Sequence[str]) -> list[Detection]:
     """Play the stream through the live pipeline; returns what a subscriber received."""
     received: list[Detection] = []
     source = open_source("demo", speed="realtime")
     with HolisticPose() as estimator, Publisher(address) as publisher:
-        encoder = load_encoder(name, estimator=estimator.name)
+        encoders = load_encoders(names, estimator=estimator.name)
         console.print(f"publishing on {publisher.endpoint}  (signspot listen --connect {publisher.endpoint})")
         over = threading.Event()
         listener = threading.Thread(
@@ -106,7 +107,7 @@ def watch(console: Console, gallery: Path, address: str, name: str) -> list[Dete
         pipeline = Pipeline(
             source=source,
             estimator=estimator,
-            encoders=[encoder],
+            encoders=encoders,
             stamper=Stamper("demo"),
             sinks=[publisher.send],
             galleries=GalleryWatcher(gallery),

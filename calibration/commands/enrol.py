@@ -10,11 +10,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from calibration.enrol import EnrolReport, enrol_clips, named_clip
+from calibration.enrol import EnrolReport, checked_gloss, enrol_clips, named_clip
 from calibration.pictures import save_strip
 from calibration.recording import record_clip
+from engines.encoders import DEFAULT_ENCODERS
 from engines.errors import ConfigError
 from stream.gallery import CLIPS, Gallery
+from stream.options import add_encoder_option
 from stream.sources import open_source
 
 SUMMARY = (
@@ -32,9 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--gallery", type=Path, required=True, metavar="DIR", help="where the signs are kept")
     parser.add_argument("--mirrored", action="store_true", help="the clips or the camera show a mirror image")
-    parser.add_argument(
-        "--encoder", default="slgcn2d", metavar="NAME", help="a shipped encoder or a bundle's folder"
-    )
+    add_encoder_option(parser)
     parser.add_argument(
         "--processes", type=int, default=2, metavar="N", help="clips worked on at the same time (default: 2)"
     )
@@ -71,8 +71,7 @@ def _from_camera(args: argparse.Namespace, console: Console) -> int:
     for name, value in (("seconds", args.seconds), ("countdown", args.countdown)):
         if not (0.5 if name == "seconds" else 0.0) <= value <= 60:
             raise ConfigError(f"--{name} {value:g}: a sign takes 1 to 4 seconds, and 60 are the most")
-    if "/" in args.gloss:
-        raise ConfigError(f"a gloss cannot contain a slash: {args.gloss!r}")
+    checked_gloss(args.gloss)
     folder = args.gallery / CLIPS
     number = 1 + len(list(folder.glob(f"{args.gloss}-*.mp4")))
     clip = folder / f"{args.gloss}-{number}.mp4"
@@ -109,7 +108,7 @@ def _enrol(args: argparse.Namespace, console: Console, clips: Sequence[tuple[str
         report = enrol_clips(
             args.gallery,
             clips,
-            encoders=(args.encoder,),
+            encoders=args.encoder or DEFAULT_ENCODERS,
             mirrored=args.mirrored,
             processes=args.processes,
             progress=progress,

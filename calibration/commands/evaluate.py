@@ -21,17 +21,17 @@ from calibration.evaluation.playing import play
 from calibration.evaluation.report import OVERLAPS, VideoResult, figures, result_of, tallies
 from calibration.evaluation.spotting import Annotations, one_name, read_annotations
 from calibration.training.corpora import dev_glosses
-from engines.encoders import Encoder, load_encoder
+from engines.encoders import Encoder, load_encoders
 from engines.errors import ConfigError
 from engines.features import KNOWN, Features
 from engines.landmarks import Landmarks
 from engines.pose.mediapipe import HolisticPose
 from stream.gallery import Gallery
+from stream.options import add_encoder_option
 
 SUMMARY = (
     "Score the encoders on isolated signs (oneshot), or the whole live path on annotated videos (spotting)."
 )
-DEFAULT_ENCODERS = ("slgcn2d",)
 SHIFTS = tuple(step / 2 for step in range(-10, 17))
 """Evidence by which the thresholds are moved for the picture of misses against false alarms."""
 
@@ -70,12 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="draw similarity over time, misses against false alarms, confusion and a map of the gallery",
     )
     for task in (oneshot, spotting):
-        task.add_argument(
-            "--encoder",
-            action="append",
-            metavar="NAME",
-            help="a shipped encoder or a bundle's folder; give it again for several (default: slgcn2d)",
-        )
+        add_encoder_option(task)
         task.add_argument("--json", action="store_true", help="print one JSON object instead of a report")
 
 
@@ -89,10 +84,6 @@ def run(args: argparse.Namespace) -> int:
     return _oneshot(args) if args.task == "oneshot" else _spotting(args)
 
 
-def _encoders(args: argparse.Namespace, estimator: str) -> list[Encoder]:
-    return [load_encoder(name, estimator=estimator) for name in args.encoder or DEFAULT_ENCODERS]
-
-
 # -- isolated signs --------------------------------------------------------------------------------------------
 
 
@@ -101,7 +92,7 @@ def _oneshot(args: argparse.Namespace) -> int:
     if args.glosses == "dev" and form != "wlasl":
         raise ConfigError(f"{args.data}: --glosses dev is for files in the form of wlasl_hands.npz")
     with HolisticPose() as estimator:
-        encoders = _encoders(args, estimator.name)
+        encoders = load_encoders(args.encoder, estimator=estimator.name)
     with Console(stderr=True).status("reading and embedding clips"):
         found = _score(args.data, encoders, dev=args.glosses == "dev")
     if args.json:
@@ -153,7 +144,7 @@ def _spotting(args: argparse.Namespace) -> int:
         args.pictures.mkdir(parents=True, exist_ok=True)
     results: list[VideoResult] = []
     with HolisticPose() as estimator:
-        encoders = _encoders(args, estimator.name)
+        encoders = load_encoders(args.encoder, estimator=estimator.name)
         for name, signs in track(truth.videos.items(), "spotting", console=console, transient=True):
             shifts = SHIFTS if args.pictures is not None else ()
             played = play(args.videos / name, gallery, encoders, estimator, shifts=shifts)

@@ -10,10 +10,11 @@ from rich.table import Table
 
 from calibration.explain import Explanation, explain
 from calibration.pictures import save_curves
-from engines.encoders import load_encoder
+from engines.encoders import load_encoders
 from engines.errors import GalleryError
 from engines.pose.mediapipe import HolisticPose
 from stream.gallery import Gallery
+from stream.options import add_encoder_option
 
 SUMMARY = (
     "Say why signs were spotted in a clip, or what blocked them: scores, thresholds, rivals, and a picture."
@@ -34,9 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="the picture of similarity over time (default: CLIP's name with -explained.png, in this folder)",
     )
-    parser.add_argument(
-        "--encoder", default="slgcn2d", metavar="NAME", help="a shipped encoder or a bundle's folder"
-    )
+    add_encoder_option(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -52,8 +51,8 @@ def run(args: argparse.Namespace) -> int:
             f"the gallery {args.gallery} has no {args.gloss!r}: `signspot gallery list` shows what it has"
         )
     with console.status(f"playing {args.clip}"), HolisticPose() as estimator:
-        encoder = load_encoder(args.encoder, estimator=estimator.name, mirrored=args.mirrored)
-        found = explain(args.clip, gallery, [encoder], estimator, gloss=args.gloss)
+        encoders = load_encoders(args.encoder, estimator=estimator.name, mirrored=args.mirrored)
+        found = explain(args.clip, gallery, encoders, estimator, gloss=args.gloss)
     _print(console, args.clip, found)
     output = args.output or Path(f"{args.clip.stem}-explained.png")
     save_curves(

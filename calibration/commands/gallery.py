@@ -11,8 +11,10 @@ from rich.table import Table
 
 from calibration.enrol import rebuild
 from calibration.pictures import save_strip
+from engines.encoders import DEFAULT_ENCODERS
 from engines.errors import GalleryError
 from stream.gallery import Gallery
+from stream.options import add_encoder_option
 
 SUMMARY = "Look into a gallery of signs, and edit it while it is in use."
 
@@ -30,9 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output", type=Path, metavar="FILE", help="show: the picture (default: in the gallery's folder)"
     )
-    parser.add_argument(
-        "--encoder", default="slgcn2d", metavar="NAME", help="rebuild: a shipped encoder or a bundle's folder"
-    )
+    add_encoder_option(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -113,7 +113,7 @@ def _rebuild(console: Console, args: argparse.Namespace) -> None:
     with Progress(console=console, transient=True) as bar:
         task = bar.add_task("embedding", total=takes)
         gallery, alike = rebuild(
-            args.gallery, encoders=(args.encoder,), progress=lambda _, __: bar.advance(task)
+            args.gallery, encoders=args.encoder or DEFAULT_ENCODERS, progress=lambda _, __: bar.advance(task)
         )
     for pair in alike:
         console.print(

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from engines.encoders import Encoder, load_encoder
+from engines.encoders import Encoder, load_encoders
 from engines.errors import ConfigError
 from engines.pose.mediapipe import HolisticPose
 from stream.bench import STAND_IN_SIGNS, Measurement, TickLog, measure, peak_rss_mb, stand_in_gallery
@@ -27,6 +27,7 @@ from stream.events import Detection
 from stream.gallery import GalleryWatcher
 from stream.latency import percentiles
 from stream.loopback import measure_loopback
+from stream.options import add_encoder_option
 from stream.pipeline import Pipeline
 from stream.publisher import Publisher, Stamper
 from stream.sources import open_source
@@ -61,11 +62,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="realtime",
         help="as for `signspot live` (default: realtime)",
     )
+    add_encoder_option(parser)
     parser.add_argument(
-        "--encoder", default="slgcn2d", metavar="NAME", help="a shipped encoder or a bundle's folder"
-    )
-    parser.add_argument(
-        "--threads", type=int, default=1, metavar="N", help="CPU threads of the encoder (default: 1)"
+        "--threads", type=int, default=1, metavar="N", help="CPU threads of each encoder (default: 1)"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
     parser.add_argument("--save", type=Path, metavar="FILE", help="write the JSON object to a file as well")
@@ -110,16 +109,16 @@ def _measured(args: argparse.Namespace) -> tuple[dict[str, Any], Measurement]:
     log = TickLog()
     with contextlib.ExitStack() as stack:
         estimator = stack.enter_context(HolisticPose())
-        encoder = load_encoder(args.encoder, estimator=estimator.name, threads=args.threads)
+        encoders = load_encoders(args.encoder, estimator=estimator.name, threads=args.threads)
         gallery = args.gallery
         if gallery is None:
-            gallery = stand_in_gallery(Path(stack.enter_context(tempfile.TemporaryDirectory())), encoder)
+            gallery = stand_in_gallery(Path(stack.enter_context(tempfile.TemporaryDirectory())), encoders)
         publisher = stack.enter_context(Publisher("tcp://127.0.0.1:*"))
         threading.Thread(target=_listen, args=(publisher.endpoint, lags_ms), daemon=True).start()
         pipeline = Pipeline(
             source=source,
             estimator=estimator,
-            encoders=[encoder],
+            encoders=encoders,
             stamper=Stamper("bench"),
             sinks=[publisher.send],
             galleries=GalleryWatcher(gallery),
@@ -133,7 +132,7 @@ def _measured(args: argparse.Namespace) -> tuple[dict[str, Any], Measurement]:
     figures = {name: getattr(result, name) for name in Measurement.__slots__ if name not in series}
     report = {
         "date": time.strftime("%Y-%m-%d"),
-        "machine": machine(encoder),
+        "machine": machine(encoders[0]),
         "source": source.name,
         "gallery": str(args.gallery) if args.gallery else f"{STAND_IN_SIGNS} made-up signs",
         "start_up_s": ready_s + result.first_tick_s,

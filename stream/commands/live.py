@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from engines.encoders import Encoder, load_encoder
+from engines.encoders import Encoder, load_encoders
 from engines.errors import ConfigError
 from engines.pose.mediapipe import HolisticPose
 from stream.address import DEFAULT_ADDRESS
@@ -17,6 +17,7 @@ from stream.curve import read_server_keys
 from stream.events import Message
 from stream.gallery import GalleryWatcher
 from stream.ledger import LedgerWriter
+from stream.options import add_encoder_option
 from stream.pipeline import Options, Pipeline
 from stream.publisher import Publisher, Stamper
 from stream.recording import Recorder
@@ -65,9 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="webcams only: frame rate to ask for (default: 30)",
     )
     watch.add_argument("--mirrored", action="store_true", help="the camera shows a mirror image")
-    watch.add_argument(
-        "--encoder", default="slgcn2d", metavar="NAME", help="a shipped encoder or a bundle's folder"
-    )
+    add_encoder_option(watch)
     watch.add_argument(
         "--threads", type=int, default=1, metavar="N", help="CPU threads of each encoder (default: 1)"
     )
@@ -111,10 +110,10 @@ def run(args: argparse.Namespace) -> int:
         fps=args.camera_fps,
     )
     with _terminable(), HolisticPose() as estimator:
-        encoder = load_encoder(
+        encoders = load_encoders(
             args.encoder, estimator=estimator.name, threads=args.threads, mirrored=args.mirrored
         )
-        return run_source(args, source, estimator, [encoder])
+        return run_source(args, source, estimator, encoders)
 
 
 @contextlib.contextmanager

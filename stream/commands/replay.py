@@ -11,9 +11,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import Progress
 
-from engines.encoders import load_encoder
+from engines.encoders import load_encoders
 from engines.pose.mediapipe import HolisticPose
 from stream.events import Detection, Hypothesis, Message
+from stream.options import add_encoder_option
 from stream.recording import Recorder, read_messages
 from stream.replay import differences, end_of, frames_in, replay, setup_of
 
@@ -24,9 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("run", type=Path, metavar="DIR", help="folder made by `--record-run`")
     parser.add_argument("--record", type=Path, metavar="FILE", help="write the messages as lines of JSON")
-    parser.add_argument(
-        "--encoder", default="slgcn2d", metavar="NAME", help="a shipped encoder or a bundle's folder"
-    )
+    add_encoder_option(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -38,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
         if args.record is not None:
             sinks.append(stack.enter_context(Recorder(args.record)).write)
         estimator = stack.enter_context(HolisticPose())
-        encoder = load_encoder(args.encoder, estimator=estimator.name, mirrored=setup.mirrored)
+        encoders = load_encoders(args.encoder, estimator=estimator.name, mirrored=setup.mirrored)
         progress = stack.enter_context(Progress(console=Console(stderr=True), transient=True))
         bar = progress.add_task("replaying", total=frames_in(args.run))
 
@@ -49,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
         replay(
             args.run,
             estimator=estimator,
-            encoders=[encoder],
+            encoders=encoders,
             send=send,
             progress=lambda done: progress.update(bar, completed=done),
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import av
@@ -112,6 +113,35 @@ def test_a_second_clip_of_a_gloss_is_one_more_exemplar_and_the_same_clip_is_not(
     assert both.glosses == (first,)
     assert [take.clip for take in both.takes] == [clip.name, other.name]
     assert np.array_equal(both.exemplars["slgcn2d"].vectors[:1], alone.exemplars["slgcn2d"].vectors)
+
+
+def test_another_clip_of_the_same_file_name_is_one_more_exemplar(
+    folder: Path, clips: dict[str, Path], tmp_path: Path
+) -> None:
+    (first, clip), (_, other) = sorted(clips.items())[:2]
+    namesake = tmp_path / clip.name
+    shutil.copy(other, namesake)
+    for path in (clip, namesake):
+        enrol_clips(tmp_path / "g", [(first, path)], encoders=(str(folder / "encoder"),), processes=1)
+    assert len(Gallery.load(tmp_path / "g").takes) == 2
+
+
+def test_a_sign_removed_while_another_is_enrolled_stays_removed(
+    folder: Path, clips: dict[str, Path], tmp_path: Path
+) -> None:
+    (first, clip), (second, other) = sorted(clips.items())[:2]
+    encoders = (str(folder / "encoder"),)
+    enrol_clips(tmp_path / "g", [(first, clip)], encoders=encoders, processes=1)
+
+    removed: list[str] = []
+
+    def meanwhile(_: str, share: float) -> None:
+        if share == 1.0 and not removed:  # the clip is posed, the gallery not yet replaced
+            removed.append(first)
+            Gallery.load(tmp_path / "g").without([first]).save()
+
+    enrol_clips(tmp_path / "g", [(second, other)], encoders=encoders, processes=1, progress=meanwhile)
+    assert Gallery.load(tmp_path / "g").glosses == (second,)
 
 
 def test_after_the_encoder_has_changed_no_clips_are_needed(

@@ -196,6 +196,8 @@ def test_every_option_of_the_live_command_can_stand_in_a_file(tmp_path: Path) ->
             continue
         if action.nargs == 0:
             lines.append(f"{name} = true")
+        elif isinstance(action, argparse._AppendAction):
+            lines.append(f'{name} = ["x"]')
         elif action.type in (int, float):
             lines.append(f"{name} = 3")
         else:
@@ -207,5 +209,6 @@ def test_every_option_of_the_live_command_can_stand_in_a_file(tmp_path: Path) ->
     args = parse_with_config(parser, ["--config", str(path)], "live")
     assert args.source == "x"
     assert args.threads == 3
+    assert args.encoder == ["x"]
     assert args.camera_fps == 3.0
     assert args.insecure is True

@@ -204,3 +204,16 @@ def test_removing_a_sign_keeps_the_others_whole(tmp_path: Path) -> None:
     assert np.array_equal(left.exemplars["slgcn2d"].vectors, gallery.exemplars["slgcn2d"].vectors[[0, 2]])
     assert len(list((tmp_path / "g" / "landmarks").iterdir())) == 2
     assert np.array_equal(left.landmarks(left.takes[1]).pose, make_track(seed=2).pose)
+
+
+def test_a_gallery_emptied_in_use_is_taken_up_and_nothing_is_spotted_any_more(tmp_path: Path) -> None:
+    saved = make_gallery(tmp_path / "g")
+    saved.save()
+    watcher = GalleryWatcher(saved.path, every_s=0.0)
+    saved.without(list(saved.glosses)).save()
+    edition = watcher.poll()
+    assert edition is not None
+    assert edition.glosses == ()
+    assert watcher.trouble == ""
+    with pytest.raises(GalleryNotFound, match="signspot enrol"):  # to begin with an empty one is a mistake
+        Gallery.load(saved.path)

@@ -74,9 +74,12 @@ def test_a_sign_is_spotted_once_with_all_that_the_wire_promises(
 
 def test_real_time_and_full_speed_say_the_same(gallery: Path, clips: dict[str, Path]) -> None:
     fast = run_pipeline(open_source(str(clips["HOUSE"]), speed="max"), gallery=gallery)
-    live = run_pipeline(open_source(str(clips["HOUSE"]), speed="realtime"), gallery=gallery)
-    status = [message for message in live if isinstance(message, Status)][-1]
-    if status.frames_dropped["overwritten"]:
+    for _ in range(3):  # a busy machine drops frames: another try may find it free
+        live = run_pipeline(open_source(str(clips["HOUSE"]), speed="realtime"), gallery=gallery)
+        status = [message for message in live if isinstance(message, Status)][-1]
+        if not status.frames_dropped["overwritten"]:
+            break
+    else:
         pytest.skip("this machine is too busy to play a clip in real time: frames were dropped")
     assert said(fast)
     assert list(differences(fast, live)) == []
