@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,15 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import track
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn, track
 from rich.table import Table
 
+from calibration.evaluation.background import read_track, spot_track
 from calibration.evaluation.clips import NotClips, form_of, read_clips
 from calibration.evaluation.oneshot import OneShot, embed_signs, score_rows
 from calibration.evaluation.pictures import save_confusion, save_map, save_similarity, save_tradeoff
 from calibration.evaluation.playing import play
+from calibration.evaluation.rates import poisson_bounds
 from calibration.evaluation.report import OVERLAPS, VideoResult, figures, result_of, tallies
 from calibration.evaluation.spotting import Annotations, one_name, read_annotations
 from calibration.training.corpora import dev_glosses
@@ -26,6 +29,7 @@ from engines.errors import ConfigError
 from engines.features import KNOWN, Features
 from engines.landmarks import Landmarks
 from engines.pose.mediapipe import HolisticPose
+from engines.ticks import TICK_S
 from stream.gallery import Gallery
 from stream.options import add_encoder_option
 
@@ -38,7 +42,7 @@ SHIFTS = tuple(step / 2 for step in range(-10, 17))
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the sub-commands."""
-    tasks = parser.add_subparsers(dest="task", required=True, metavar="oneshot|spotting")
+    tasks = parser.add_subparsers(dest="task", required=True, metavar="oneshot|spotting|background")
     oneshot = tasks.add_parser(
         "oneshot",
         help="isolated signs: one exemplar each, other signers' clips as queries",
@@ -69,7 +73,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="draw similarity over time, misses against false alarms, confusion and a map of the gallery",
     )
-    for task in (oneshot, spotting):
+    background = tasks.add_parser(
+        "background",
+        help="false alarms while nothing is signed, over landmark streams",
+        description="Play landmarks of movement without signs (`signspot synth stream --idle 7200 --no-video`) through "
+        "the live path; everything that is reported is a false alarm.",
+    )
+    background.add_argument("--gallery", type=Path, required=True, metavar="DIR", help="the signs to spot")
+    background.add_argument(
+        "tracks", type=Path, nargs="+", metavar="LANDMARKS.npz", help="made by `signspot synth`"
+    )
+    for task in (oneshot, spotting, background):
         add_encoder_option(task)
         task.add_argument("--json", action="store_true", help="print one JSON object instead of a report")
 
@@ -81,7 +95,44 @@ def run(args: argparse.Namespace) -> int:
         ConfigError: an annotated video is missing, or the clips leave nothing to score.
         SignspotError: annotations, clips, gallery or encoder cannot be read.
     """
-    return _oneshot(args) if args.task == "oneshot" else _spotting(args)
+    return {"oneshot": _oneshot, "spotting": _spotting, "background": _background}[args.task](args)
+
+
+# -- nothing but background --------------------------------------------------------------------------------------
+
+
+def _background(args: argparse.Namespace) -> int:
+    gallery = Gallery.load(args.gallery)
+    tracks = [read_track(path) for path in args.tracks]
+    encoders = load_encoders(args.encoder, estimator=gallery.takes[0].estimator)
+    alarms: Counter[str] = Counter()
+    total = sum(len(one) for one in tracks)
+    columns = (TextColumn("spotting"), BarColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("spotting", total=total)
+        for one in tracks:
+            spotted = spot_track(one, gallery, encoders, progress=lambda: bar.advance(task))
+            alarms.update(sign.gloss for sign in spotted)
+    hours, count = total * TICK_S / 3600, alarms.total()
+    low, high = poisson_bounds(count)
+    figures = {
+        "glosses": len(gallery.glosses),
+        "hours": round(hours, 4),
+        "false_alarms": count,
+        "false_alarms_per_hour": round(count / hours, 3),
+        "false_alarms_per_hour_95": [round(low / hours, 3), round(high / hours, 3)],
+        "by_gloss": dict(alarms.most_common()),
+    }
+    if args.json:
+        print(json.dumps({"background": figures}))
+        return 0
+    print(
+        f"{count} false alarms in {hours:.2f} hours, {len(gallery.glosses)} signs: {count / hours:.1f} an hour "
+        f"(95%: {low / hours:.1f} to {high / hours:.1f})"
+    )
+    for gloss, times in alarms.most_common(10):
+        print(f"  {gloss}: {times}")
+    return 0
 
 
 # -- isolated signs --------------------------------------------------------------------------------------------
