@@ -12,7 +12,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.encoders import Encoder
+from engines.encoders import FUSION_WEIGHTS, Encoder
 from engines.errors import GalleryMismatch
 from engines.ticks import TICK_HZ
 from stream.clock import Tick
@@ -71,7 +71,7 @@ class Similarity:
     """Compares embeddings with a gallery: the best exemplar of each gloss, fused over the encoders."""
 
     def __init__(
-        self, gallery: Gallery, encoders: Sequence[Encoder], *, weights: Mapping[str, float] | None = None
+        self, gallery: Gallery, encoders: Sequence[Encoder], *, weights: Mapping[str, float] = FUSION_WEIGHTS
     ) -> None:
         """Check that gallery and encoders fit, and lay the exemplars out.
 
@@ -95,7 +95,7 @@ class Similarity:
                     f"the gallery {gallery.path} was made with another {encoder.name} encoder "
                     f"({exemplars.fingerprint[:12]}, in use is {encoder.fingerprint[:12]}): {mend}"
                 )
-            weight = 1.0 if weights is None else weights.get(encoder.name, 1.0)
+            weight = weights.get(encoder.name, 1.0)
             self._banks[encoder.name] = _bank(gallery, encoder.name, weight)
         if not self._banks:
             raise GalleryMismatch(

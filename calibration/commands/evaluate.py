@@ -24,7 +24,7 @@ from calibration.evaluation.rates import poisson_bounds
 from calibration.evaluation.report import OVERLAPS, VideoResult, figures, result_of, tallies
 from calibration.evaluation.spotting import Annotations, one_name, read_annotations
 from calibration.training.corpora import dev_glosses
-from engines.encoders import Encoder, load_encoders
+from engines.encoders import FUSION_WEIGHTS, Encoder, load_encoders
 from engines.errors import ConfigError
 from engines.features import KNOWN, Features
 from engines.landmarks import Landmarks
@@ -157,16 +157,18 @@ def _oneshot(args: argparse.Namespace) -> int:
 
 
 def _score(data: Path, encoders: Sequence[Encoder], *, dev: bool) -> OneShot:
-    """Score the encoders together: their cosines are averaged."""
+    """Score the encoders together: their cosines are fused with the live path's weights."""
     rows = []
-    for encoder in encoders:
+    weights = np.array([FUSION_WEIGHTS.get(encoder.name, 1.0) for encoder in encoders], np.float32)
+    shares = np.sqrt(weights / weights.sum())
+    for encoder, share in zip(encoders, shares, strict=True):
         corpus = read_clips(data, _features(encoder))
         if dev:
             kept = dev_glosses(corpus.glosses)
             corpus = corpus.subset(np.array([corpus.glosses[gloss] in kept for gloss in corpus.gloss]))
-        rows.append(embed_signs(corpus, encoder.embed))
+        rows.append(share * embed_signs(corpus, encoder.embed))
     try:
-        return score_rows(corpus, np.concatenate(rows, 1) / np.sqrt(np.float32(len(rows))))
+        return score_rows(corpus, np.concatenate(rows, 1))
     except ValueError as error:
         raise NotClips(f"{data}: {error}") from error
 

@@ -254,5 +254,6 @@ def draw(result: Measurement, path: Path) -> None:
     stages.set(xlabel="work, ms", title="stages")
     stages.legend()
     memory.plot([sample.at_s for sample in result.samples], [sample.rss_mb for sample in result.samples])
-    memory.set(xlabel="s", ylabel="MiB", title="resident memory", ylim=(0, None))
+    top = 1.1 * max(sample.rss_mb for sample in result.samples)
+    memory.set(xlabel="s", ylabel="MiB", title="resident memory", ylim=(0, top))
     figure.savefig(path, dpi=110)
