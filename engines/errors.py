@@ -17,6 +17,10 @@ class SourceUnreadable(SourceError):
     """The source opens but gives no decodable picture: a damaged file, no video track, garbage."""
 
 
+class SourceUnsupported(SourceError):
+    """The source's address can never be opened, however often it is tried: no program here speaks its protocol."""
+
+
 class PoseError(SignspotError):
     """A frame that the pose estimator cannot take, or an estimator that cannot start."""
 

@@ -14,6 +14,7 @@ import numpy as np
 from rich.console import Console
 from rich.text import Text
 
+from engines.errors import ConfigError
 from stream import wording
 from stream.address import DEFAULT_ADDRESS
 from stream.curve import read_client_keys
@@ -74,6 +75,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Listen until told to stop; returns 1 where `--timeout` was given and nothing at all has come."""
+    for name, value, least in (("count", args.count, 1), ("timeout", args.timeout, 0.001)):
+        if value is not None and value < least:
+            raise ConfigError(f"--{name} must be more than 0, not {value:g}")
     kinds = args.kind or (["detection"] if args.exec else ["detection", "hypothesis", "status"])
     curve = read_client_keys(args.keys) if args.keys else None
     with contextlib.ExitStack() as stack:

@@ -16,7 +16,7 @@ import av.logging
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.errors import SourceError, SourceUnreachable, SourceUnreadable
+from engines.errors import SourceError, SourceUnreachable, SourceUnreadable, SourceUnsupported
 from stream.frame import Frame
 from stream.sources.redaction import redact
 from stream.sources.supervisor import Link, Picture
@@ -57,7 +57,9 @@ class Address:
             case av.error.HTTPUnauthorizedError() | av.error.HTTPForbiddenError():
                 return SourceUnreachable(f"{self.name} refuses: check the user name and the password in it")
             case av.error.ProtocolNotFoundError():
-                return SourceUnreachable(f"{self.name} begins with a protocol that FFmpeg does not know")
+                return SourceUnsupported(
+                    f"{self.name} begins with a protocol that FFmpeg does not know: is it spelt right, as in rtsp://?"
+                )
             case av.error.InvalidDataError():
                 return SourceUnreadable(f"{self.name} holds no video that can be read: {redact(why)}")
             case _ if self.format == "v4l2" and getattr(error, "errno", None) == 16:  # EBUSY

@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.errors import SourceError, SourceUnreadable
+from engines.errors import SourceError, SourceUnreadable, SourceUnsupported
 from stream.events import SourceState
 from stream.frame import Frame
 from stream.sources.base import SourceChange
@@ -194,7 +194,8 @@ class SupervisedSource:
             stalled_s = self._watch(run)
             if self._stopping.is_set():
                 return
-            if stalled_s is None and (not self._retries or (run.finite and run.error is None)):
+            hopeless = isinstance(run.error, SourceUnsupported)
+            if stalled_s is None and (not self._retries or hopeless or (run.finite and run.error is None)):
                 return self._announce("ended", str(run.error or ""), run.error)
             if run.pictures:
                 opening = "reconnecting"

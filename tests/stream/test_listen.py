@@ -219,3 +219,9 @@ def test_count_stops_after_so_many(publisher: Publisher, capfd: pytest.CaptureFi
     publisher.send(status())
     assert main(["listen", "--connect", publisher.endpoint, "--json", "--count", "1"]) == 0
     assert json.loads(capfd.readouterr().out)["topic"] == "status/cam/"
+
+
+@pytest.mark.parametrize("words", [["--count", "0"], ["--timeout", "-1"]])
+def test_limits_that_make_no_sense_are_refused(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["listen", *words]) == 1
+    assert f"{words[0]} must be more than 0" in capsys.readouterr().err

@@ -68,6 +68,7 @@ def test_a_signal_stops_within_a_second_and_leaves_nothing_behind(
         (["--source", "demo", "--gallery", "no-gallery"], "signspot enrol"),  # a gallery that does not exist
         (["--source", "demo", "--publish", "tcp://*:5571"], "--insecure"),  # beyond this machine, unprotected
         (["--source", "demo", "--encoder", "no-encoder"], "no-encoder"),  # an encoder that does not exist
+        (["--source", "rstp://127.0.0.1/cam"], "is it spelt right"),  # a protocol that nothing speaks
         (
             ["--source", "demo", "--config", "missing.toml"],
             "missing.toml",

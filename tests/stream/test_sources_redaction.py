@@ -63,7 +63,9 @@ def test_nothing_that_a_failing_source_says_holds_the_password(
         ports = {"garbage": garbage, "silent": silent, "refusing": rtsp_server.free_port()}
         source = open_source(address.format(secret=SECRET, **ports), patience=QUICK)
         with Watch(source) as watch:
-            watch.wait(lambda: any("trying again" in change.reason for change in watch.changes))
+            watch.wait(
+                lambda: any("trying again" in one.reason or one.state == "ended" for one in watch.changes)
+            )
     said = [source.name, repr(source), *[change.reason for change in watch.changes]]
     assert "127.0.0.1" in source.name or "no-such-host" in source.name
     assert_silent(said, capfd, caplog)
