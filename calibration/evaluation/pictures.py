@@ -77,7 +77,16 @@ def save_similarity(
 
 def _bars(axis: Axes, row: int, spans: Sequence[Span], colours: Sequence[str]) -> None:
     for span, colour in zip(spans, colours, strict=True):
-        axis.barh(row, span.end_s - span.start_s, left=span.start_s, height=0.7, color=colour, alpha=0.5)
+        axis.barh(
+            row,
+            span.end_s - span.start_s,
+            left=span.start_s,
+            height=0.7,
+            color=colour,
+            alpha=0.5,
+            edgecolor="white",
+            linewidth=2,
+        )
         axis.text((span.start_s + span.end_s) / 2, row, span.gloss, ha="center", va="center", fontsize=8)
 
 
@@ -154,7 +163,8 @@ def save_confusion(path: Path, ranked: Sequence[Ranked], same: Iterable[Sequence
     if table.size:
         axis.imshow(table, cmap="Blues", vmin=0, vmax=max(int(table.max()), 2))
         for row, column in np.argwhere(table):
-            colour = RIGHT if rows[row] == columns[column] else WRONG
+            dark = table[row, column] > 0.6 * max(int(table.max()), 2)
+            colour = WRONG if rows[row] != columns[column] else "white" if dark else "black"
             axis.text(
                 column, row, str(table[row, column]), ha="center", va="center", fontsize=9, color=colour
             )
