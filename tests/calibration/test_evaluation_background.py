@@ -8,12 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from calibration.enrol import enrol_clips
 from engines.landmarks import PARTS
 from run_stream import main
 from stream.gallery import Gallery
-
-DEMO = Path(__file__).parents[2] / "stream" / "demo" / "gallery"
 
 
 def save(path: Path, gallery: Path, seconds: float) -> Path:
@@ -31,10 +28,11 @@ def save(path: Path, gallery: Path, seconds: float) -> Path:
     return path
 
 
-def test_what_is_reported_is_counted_by_the_hour(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    enrol_clips(tmp_path / "g", [("HELLO", DEMO / "HELLO.mp4")], processes=1)
-    stream = save(tmp_path / "track.npz", tmp_path / "g", seconds=18.0)
-    assert main(["evaluate", "background", "--gallery", str(tmp_path / "g"), "--json", str(stream)]) == 0
+def test_what_is_reported_is_counted_by_the_hour(
+    hello_gallery: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stream = save(tmp_path / "track.npz", hello_gallery, seconds=18.0)
+    assert main(["evaluate", "background", "--gallery", str(hello_gallery), "--json", str(stream)]) == 0
     found = json.loads(capsys.readouterr().out)["background"]
     assert found["by_gloss"] == {"HELLO": 2}
     assert found["hours"] == pytest.approx(18 / 3600, abs=1e-4)
@@ -43,10 +41,11 @@ def test_what_is_reported_is_counted_by_the_hour(tmp_path: Path, capsys: pytest.
     assert (low, high) == pytest.approx((0.242 * 200, 7.225 * 200), rel=1e-2)
 
 
-def test_files_without_landmarks_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    enrol_clips(tmp_path / "g", [("HELLO", DEMO / "HELLO.mp4")], processes=1)
+def test_files_without_landmarks_are_named(
+    hello_gallery: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     np.savez(tmp_path / "other.npz", joints=np.zeros(3))
     for name in ("other.npz", "gone.npz"):
-        words = ["evaluate", "background", "--gallery", str(tmp_path / "g"), str(tmp_path / name)]
+        words = ["evaluate", "background", "--gallery", str(hello_gallery), str(tmp_path / name)]
         assert main(words) == 1
         assert name in capsys.readouterr().err
