@@ -25,6 +25,8 @@ MODEL = "model.onnx"
 CARD = "card.json"
 BACKGROUND = "background.safetensors"
 README = "README.md"
+EMBEDDINGS, IDLE = "embeddings", "idle"
+"""Tensors of the background's file."""
 
 
 class Card(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -52,6 +54,7 @@ class ModelBundle:
     card: Card
     model: bytes  # the ONNX file
     background: NDArray[np.float32] | None  # (N, D) embeddings of signs that are in no gallery, unit length
+    idle: NDArray[np.float32] | None = None  # (M, D) the same of movement that is no signing at all
 
     def __repr__(self) -> str:
         return f"ModelBundle({self.card.name}, {self.card.model_sha256[:12]}, {self.folder})"
@@ -69,12 +72,13 @@ class ModelBundle:
             raise BundleError(f"{folder / CARD} is no model card: {error}. {_REMEDY}") from error
         model = _read(folder, MODEL)
         _verify(folder / MODEL, model, card.model_sha256)
-        background = None
+        background = idle = None
         if card.background_sha256 is not None:
             raw = _read(folder, BACKGROUND)
             _verify(folder / BACKGROUND, raw, card.background_sha256)
-            background = _background(folder / BACKGROUND, raw, card.dimension)
-        return cls(folder, card, model, background)
+            tensors = _background(folder / BACKGROUND, raw, card.dimension)
+            background, idle = tensors[EMBEDDINGS], tensors.get(IDLE)
+        return cls(folder, card, model, background, idle)
 
     @classmethod
     def write(
@@ -84,6 +88,7 @@ class ModelBundle:
         model: bytes,
         card: Card,
         background: NDArray[np.float32] | None = None,
+        idle: NDArray[np.float32] | None = None,
         readme: str | None = None,
     ) -> Self:
         """Write a bundle; whatever was at `folder` is replaced as a whole or, if anything fails, left alone.
@@ -93,6 +98,8 @@ class ModelBundle:
             model: an ONNX network, "windows" float32 (N, C, 16, V) to "embeddings" float32 (N, D), N free.
             card: all but hashes and tensor specs, which are filled in here.
             background: float32 (N, D), unit length: embeddings that calibrate thresholds, or None.
+            idle: float32 (M, D), unit length: embeddings that no sign may be farther from than an exemplar; only
+                beside a background.
             readme: the model card in prose, or None.
 
         Raises:
@@ -108,7 +115,10 @@ class ModelBundle:
             ) from error
         files = {MODEL: model}
         if background is not None:
-            files[BACKGROUND] = safetensors.numpy.save({"embeddings": np.ascontiguousarray(background)})
+            tensors = {EMBEDDINGS: background} | ({} if idle is None else {IDLE: idle})
+            files[BACKGROUND] = safetensors.numpy.save(
+                {name: np.ascontiguousarray(rows) for name, rows in tensors.items()}
+            )
         card = msgspec.structs.replace(
             card,
             inputs=engine.inputs,
@@ -154,15 +164,18 @@ def _verify(path: Path, raw: bytes, expected: str) -> None:
         )
 
 
-def _background(path: Path, raw: bytes, dimension: int) -> NDArray[np.float32]:
+def _background(path: Path, raw: bytes, dimension: int) -> dict[str, NDArray[np.float32]]:
     try:
-        embeddings = safetensors.numpy.load(raw)["embeddings"]
-    except (safetensors.SafetensorError, KeyError) as error:
-        raise BundleError(f"{path} holds no tensor 'embeddings': {error}. {_REMEDY}") from error
-    if embeddings.dtype != np.float32 or embeddings.shape[1:] != (dimension,):
-        shape = f"{embeddings.dtype} {embeddings.shape}"
-        raise BundleError(f"{path} must hold float32 (N, {dimension}), not {shape}. {_REMEDY}")
-    return embeddings
+        tensors = safetensors.numpy.load(raw)
+    except safetensors.SafetensorError as error:
+        raise BundleError(f"{path} holds no tensor {EMBEDDINGS!r}: {error}. {_REMEDY}") from error
+    if EMBEDDINGS not in tensors:
+        raise BundleError(f"{path} holds no tensor {EMBEDDINGS!r}. {_REMEDY}")
+    for rows in tensors.values():
+        if rows.dtype != np.float32 or rows.shape[1:] != (dimension,):
+            shape = f"{rows.dtype} {rows.shape}"
+            raise BundleError(f"{path} must hold float32 (N, {dimension}), not {shape}. {_REMEDY}")
+    return tensors
 
 
 def _replace_folder(folder: Path, files: dict[str, bytes]) -> None:

@@ -145,6 +145,11 @@ class BundleEncoder:
         """Embeddings (N, D) of signs that are in no gallery, unit length; None where the bundle has none."""
         return self._bundle.background
 
+    @property
+    def idle(self) -> NDArray[np.float32] | None:
+        """Embeddings (M, D) of movement that is no signing, unit length; None where the bundle has none."""
+        return self._bundle.idle
+
     def where(self) -> Placement:
         """Device, runtime, precision, and why."""
         return self._engine.where()

@@ -65,6 +65,9 @@ class Scores:
     normal: Floats  # (B, G) fused; deviations of the impostors above their mean
     spread: Floats  # (B, G) one deviation, in units of cosine
     per_encoder: Mapping[str, Floats]  # (B, G) cosine; NaN where the encoder has no such window
+    margin: Floats | None = (
+        None  # (B, G) fused cosine above that of the nearest idle movement; None: none is known
+    )
 
 
 class Similarity:
@@ -96,7 +99,7 @@ class Similarity:
                     f"({exemplars.fingerprint[:12]}, in use is {encoder.fingerprint[:12]}): {mend}"
                 )
             weight = weights.get(encoder.name, 1.0)
-            self._banks[encoder.name] = _bank(gallery, encoder.name, weight)
+            self._banks[encoder.name] = _bank(gallery, encoder, weight)
         if not self._banks:
             raise GalleryMismatch(
                 f"the gallery {gallery.path} has exemplars for {', '.join(gallery.encoders) or 'no encoder'}, "
@@ -113,9 +116,10 @@ class Similarity:
         """
         spans = sorted({(w.start_tick, w.end_tick) for name in self._banks for w in windows.get(name, ())})
         shape = (len(spans), self._glosses)
-        cosine, normal, spread = (np.zeros(shape, np.float32) for _ in range(3))
-        total = np.zeros((len(spans), 1), np.float32)
+        cosine, normal, spread, margin = (np.zeros(shape, np.float32) for _ in range(4))
+        total, known = (np.zeros((len(spans), 1), np.float32) for _ in range(2))
         per_encoder = {}
+        nearest = np.empty(1, np.float32)
         for name, bank in self._banks.items():
             own = np.full(shape, np.nan, np.float32)
             for row, window in enumerate(windows.get(name, ())):
@@ -126,10 +130,16 @@ class Similarity:
                 normal[place] += weight * (own[place] - bank.mean) / bank.deviation
                 spread[place] += weight * bank.deviation
                 total[place] += weight
+                if bank.idle is not None:
+                    _nearest(embeddings[name][row], bank.idle, bank.filler, nearest)
+                    margin[place] += weight * (own[place] - nearest[0])
+                    known[place] += weight
             per_encoder[name] = own
         for array in (cosine, normal, spread):
             array /= total
-        return Scores(tuple(spans), cosine, normal, spread, per_encoder)
+        if not known.all():
+            return Scores(tuple(spans), cosine, normal, spread, per_encoder)
+        return Scores(tuple(spans), cosine, normal, spread, per_encoder, margin / known)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -141,10 +151,14 @@ class _Bank:
     mean: Floats  # (G,) of the impostors
     deviation: Floats  # (G,)
     weight: float
+    idle: Floats | None  # (M, D) movement that is no signing: the filler model of keyword spotting
+    filler: NDArray[np.int64]  # (M,) zeros: all of it is one thing
 
 
-def _bank(gallery: Gallery, name: str, weight: float) -> _Bank:
+def _bank(gallery: Gallery, encoder: Encoder, weight: float) -> _Bank:
+    name = encoder.name
     exemplars = gallery.exemplars[name]
+    idle: Floats | None = getattr(encoder, "idle", None)
     column = {gloss: index for index, gloss in enumerate(gallery.glosses)}
     owners = np.array([column[take.gloss] for take in gallery.takes], np.int64)
     impostors = [sign.impostors.get(name) for sign in gallery.signs]
@@ -154,6 +168,8 @@ def _bank(gallery: Gallery, name: str, weight: float) -> _Bank:
         mean=np.array([one.mean if one else 0.0 for one in impostors], np.float32),
         deviation=np.array([one.deviation if one else 1.0 for one in impostors], np.float32),
         weight=weight,
+        idle=None if idle is None else np.ascontiguousarray(idle),
+        filler=np.zeros(0 if idle is None else len(idle), np.int64),
     )
 
 
@@ -293,11 +309,31 @@ class Spotter:
             best = excess.argmax(axis=0)
             for column in np.flatnonzero(excess[best, np.arange(excess.shape[1])] > 0):
                 self._consider(int(column), int(best[column]), scores, excess)
+            if self._refused is not None and scores.margin is not None:
+                self._tell_idle(scores, excess)
         return self._decide()
 
     def excess(self, scores: Scores) -> Floats:
-        """Evidence (B, G) above the thresholds."""
+        """Evidence (B, G) above the thresholds; below 0 where some idle movement is nearer than the sign.
+
+        The idle movements are what speech recognition calls a filler model (Rohlicek et al., "Continuous hidden
+        Markov modeling for speaker-independent word spotting", 1989): a keyword has to beat it.
+        """
+        excess = self._raw_excess(scores)
+        if scores.margin is None:
+            return excess
+        return np.where(scores.margin > 0, excess, np.minimum(excess, scores.margin))
+
+    def _raw_excess(self, scores: Scores) -> Floats:
         return np.asarray(self._rivals.evidence(scores.normal) - self.thresholds, np.float32)
+
+    def _tell_idle(self, scores: Scores, excess: Floats) -> None:
+        """Tell of glosses that would have been considered if no idle movement were nearer."""
+        raw = self._raw_excess(scores)
+        for row, column in np.argwhere((raw > 0) & (excess <= 0)):
+            self._refuse(
+                int(column), scores.spans[row], float(raw[row, column]), "a movement without a sign is nearer"
+            )
 
     def _show(self, scores: Scores, excess: Floats) -> None:
         best = excess.argmax(axis=0)

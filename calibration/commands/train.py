@@ -30,7 +30,7 @@ MODALITIES = {"2d": KEYPOINTS, "3d": ANGLES}
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the sub-commands."""
-    kinds = parser.add_subparsers(dest="kind", required=True, metavar="encoder|export")
+    kinds = parser.add_subparsers(dest="kind", required=True, metavar="encoder|export|idle")
     encoder = kinds.add_parser(
         "encoder",
         help="train one network",
@@ -95,6 +95,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--untrained", action="store_true", help="a control instead of runs: the network before training"
     )
 
+    idle = kinds.add_parser(
+        "idle",
+        help="teach a bundle what is no signing",
+        description="Embed scratching, adjusting clothes, beating time and resting of the synthetic signer, and put that "
+        "into the bundle: live, a sign has to be nearer than all of it. Network and galleries stay as they are.",
+    )
+    idle.add_argument("bundle", metavar="BUNDLE", help="a shipped encoder or a bundle's folder")
+    idle.add_argument("--seed", type=int, default=0, metavar="N", help="of signers and windows (default: 0)")
+
 
 def _data_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
@@ -119,6 +128,8 @@ def run(args: argparse.Namespace) -> int:
     except ImportError as error:
         raise MissingExtra(f"training needs PyTorch ({error}): pip install 'signspot[train]'") from error
     console = Console(stderr=True)
+    if args.kind == "idle":
+        return _idle(args, console)
     if args.kind == "encoder":
         torch.set_num_threads(args.threads)
         return _train(args, console)
@@ -197,6 +208,19 @@ def _corpora(data: Path, features: Features) -> tuple[Corpus, Corpus | None]:
 
     others = read_dgs_unknown(data / "dgs_unknown_hands2d.npz") if features is KEYPOINTS else None
     return read_wlasl(data / "wlasl_hands.npz", features), others
+
+
+def _idle(args: argparse.Namespace, console: Console) -> int:
+    from calibration.training.idle import SIGNERS, with_idle
+
+    bundle = find_bundle(args.bundle)
+    with Progress(console=console, transient=True) as bar:
+        task = bar.add_task("idling", total=SIGNERS)
+        bundle = with_idle(bundle, seed=args.seed, progress=lambda: bar.advance(task))
+    console.print(
+        f"{bundle.folder}: {0 if bundle.idle is None else len(bundle.idle)} windows of idle movement"
+    )
+    return 0
 
 
 def _export(args: argparse.Namespace, console: Console) -> int:
