@@ -52,6 +52,8 @@ def overlap(forms: Sequence[SignForm]) -> int:
 
 def _clip(job: tuple[Path, Performance, Appearance]) -> None:
     path, performance, appearance = job
+    if path.exists():
+        return
     write_video(performance, path, appearance=appearance, width=SIZE[0], height=SIZE[1])
 
 
@@ -107,6 +109,12 @@ def main() -> None:
     parser.add_argument("--signs", type=int, nargs="+", default=[20, 60, 200], help="sizes of gallery")
     parser.add_argument("--encoder", default="slgcn2d", help="a shipped encoder or a bundle's folder")
     parser.add_argument("--processes", type=int, default=2, help="that render (default: 2)")
+    parser.add_argument(
+        "--work",
+        type=Path,
+        metavar="DIR",
+        help="keep rendered clips here, and use those that are there already",
+    )
     parser.add_argument("--save", type=Path, metavar="FILE", help="write the figures as JSON")
     args = parser.parse_args()
     forms = LexiconSampler(LEXICON_SEED).draw(max(args.signs))
@@ -122,7 +130,9 @@ def main() -> None:
     )
     print(f"the encoder was trained on: {trained_on}", flush=True)
     taught = 0
-    scratch = Path(tempfile.mkdtemp())
+    scratch = args.work or Path(tempfile.mkdtemp())
+    scratch.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(scratch / "gallery", ignore_errors=True)
     for count in sorted(args.signs):  # a larger gallery is the smaller one and more signs
         clips, streams = render(scratch, forms[:count], forms[taught:count], args.processes)
         report = enrol_clips(scratch / "gallery", clips, encoders=[args.encoder], processes=args.processes)
@@ -152,7 +162,8 @@ def main() -> None:
                 "rows": rows,
             }
             args.save.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    shutil.rmtree(scratch)
+    if args.work is None:
+        shutil.rmtree(scratch)
     print("| " + " | ".join(rows[0]) + " |\n|" + "---|" * len(rows[0]))
     for row in rows:
         print("| " + " | ".join(str(value) for value in row.values()) + " |")

@@ -53,6 +53,18 @@ def test_a_bundle_without_background_is_legal(tmp_path: Path) -> None:
     assert ModelBundle.write(tmp_path / "b", model=network(3), card=card()).background is None
 
 
+def test_idle_movement_is_kept_beside_the_background(tmp_path: Path) -> None:
+    rows = np.eye(8, dtype=np.float32)
+    written = ModelBundle.write(
+        tmp_path / "b", model=network(3), card=card(), background=rows[:5], idle=rows[5:]
+    )
+    loaded = ModelBundle.load(tmp_path / "b")
+    assert loaded.idle is not None
+    assert written.idle is not None
+    np.testing.assert_array_equal(loaded.idle, rows[5:])
+    np.testing.assert_array_equal(written.idle, rows[5:])
+
+
 @pytest.mark.parametrize("name", ["model.onnx", "card.json", "background.safetensors"])
 def test_a_missing_file_is_named(folder: Path, name: str) -> None:
     (folder / name).unlink()

@@ -239,3 +239,44 @@ def test_nothing_survives_a_reset() -> None:
     spotter.reset()
     assert spotter.bars() == ()
     assert spotter.flush() == []
+
+
+def push_once(margin: float | None, refused: list[Refused]) -> list[Spotted]:
+    """One window that is well above HELLO's threshold, and by how much it is nearer to HELLO than to idling."""
+    spotter = Spotter(gallery_of(), refused=refused.append)
+    normal = np.array([[0, 0, 5, 0]], np.float32)
+    above = None if margin is None else np.full_like(normal, margin)
+    scores = Scores(((0, 15),), normal / 10, normal, np.full_like(normal, 0.1), {}, above)
+    tick = Tick(index=15, segment=0, landmarks=NOBODY, interpolated=False, lost=False, captured_ns=0)
+    return [*spotter.push(tick, scores), *spotter.flush()]
+
+
+def test_what_is_nearer_to_idling_than_to_the_sign_is_not_told_and_says_why() -> None:
+    refused: list[Refused] = []
+    assert push_once(-0.05, refused) == []
+    assert [(one.gloss, one.span, one.reason) for one in refused] == [
+        ("HELLO", (0, 15), "a movement without a sign is nearer")
+    ]
+
+
+@pytest.mark.parametrize("margin", [0.05, None])  # nearer to the sign; nothing is known of idling
+def test_other_signs_are_told(margin: float | None) -> None:
+    refused: list[Refused] = []
+    assert [one.gloss for one in push_once(margin, refused)] == ["HELLO"]
+    assert refused == []
+
+
+def test_the_margin_is_the_fused_cosine_above_the_nearest_idle_movement() -> None:
+    first, second = FakeEncoder("slgcn2d"), FakeEncoder("slgcn3d")
+    gallery = two_signs({"slgcn2d": exemplars([0, 90], [0, 1]), "slgcn3d": exemplars([0, 90], [0, 1])})
+    embedding = np.array([[1.0, 0.0]], np.float32)  # on the first sign's exemplar
+    seen = {"slgcn2d": [window(15)], "slgcn3d": [window(15)]}
+    given = {"slgcn2d": embedding, "slgcn3d": embedding}
+    assert Similarity(gallery, [first, second]).score(seen, given).margin is None
+    first.idle = exemplars([60, 80], [0, 0]).vectors  # type: ignore[attr-defined]
+    second.idle = exemplars([180, 90], [0, 0]).vectors  # type: ignore[attr-defined]
+    weights = {"slgcn2d": 1.0, "slgcn3d": 0.5}
+    found = Similarity(gallery, [first, second], weights=weights).score(seen, given).margin
+    assert found is not None
+    # The second gloss is at cosine 1, the first at 0; idling is at cos 60 in 2D and at cos 90 in 3D.
+    assert found[0] == pytest.approx([(-0.5 + 0.5 * 0.0) / 1.5, (0.5 + 0.5 * 1.0) / 1.5], abs=1e-6)
