@@ -27,7 +27,7 @@ class OneShot:
 
     def metrics(self) -> dict[str, float]:
         """The figures by name, rounded for a card or for JSON."""
-        return {name: round(float(value), 4) for name, value in asdict(self).items()}
+        return {name: round(value, 4) for name, value in asdict(self).items()}
 
 
 def embed_signs(corpus: Corpus, embed: Embed) -> Array:
