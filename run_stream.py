@@ -38,7 +38,15 @@ COMMANDS = {
         "enrol signs and spot them live in a built-in clip; no camera needed",
     ),
     "enrol": ("calibration.commands.enrol", "teach signs, one short clip each, or from the live camera"),
-    "gallery": ("calibration.commands.gallery", "list, show, remove or rebuild enrolled signs"),
+    "adapt": (
+        "calibration.commands.adapt",
+        "take the best matches in unlabelled signing as further exemplars (Top-K transfer)",
+    ),
+    "calibrate": (
+        "calibration.commands.calibrate",
+        "set thresholds from background signing to a rate of false alarms",
+    ),
+    "gallery": ("calibration.commands.gallery", "list, show, nudge, remove or rebuild enrolled signs"),
     "listen": ("stream.commands.listen", "print events as they arrive, or run a command for each"),
     "explain": ("calibration.commands.explain", "why was a sign detected, or not?"),
     "evaluate": (

@@ -64,6 +64,9 @@ class EnrolReport:
     enrolled: tuple[Enrolled, ...]
     failed: tuple[Failed, ...]
     too_similar: tuple[Alike, ...]  # pairs with at least one of the newly enrolled glosses
+    uncalibrated: tuple[
+        str, ...
+    ] = ()  # glosses whose threshold is an estimate, in a gallery that was calibrated
 
 
 def named_clip(word: str) -> tuple[str, Path]:
@@ -117,7 +120,7 @@ def enrol_clips(
     with (
         HolisticPose() as estimator
     ):  # opened here to learn its name: what does not fit is said before the long work
-        ready = _loaded(edition, encoders, estimator.name)
+        ready = loaded_encoders(edition, encoders, estimator.name)
     taught: list[tuple[Enrolled, LandmarkTrack]] = []
     failed: list[Failed] = []
     for gloss, clip, result in _posed(clips, processes, progress):
@@ -125,13 +128,14 @@ def enrol_clips(
             failed.append(Failed(gloss, clip, result))
             continue
         track, kept = result
-        taught.append((Enrolled(gloss, clip, kept), _mirror_image(track) if mirrored else track))
+        taught.append((Enrolled(gloss, clip, kept), mirror_image(track) if mirrored else track))
     order = {key: index for index, key in enumerate(clips)}
     taught.sort(key=lambda one: order[one[0].gloss, one[0].clip])
     if not taught:
         return EnrolReport((), tuple(failed), ())
     edition = Gallery.load_or_new(gallery)  # posing took a while: somebody may have edited it since
-    _check_fit(edition, ready)
+    check_fit(edition, ready)
+    was_calibrated = edition.calibration is not None
     edition = _with_takes(edition, taught, ready)
     edition, alike = with_thresholds(edition, ready)
     edition.save()
@@ -140,6 +144,7 @@ def enrol_clips(
         tuple(one for one, _ in taught),
         tuple(failed),
         tuple(pair for pair in alike if {pair.gloss, pair.other} & fresh),
+        tuple(sign.gloss for sign in edition.signs if was_calibrated and not sign.calibrated),
     )
 
 
@@ -159,7 +164,7 @@ def rebuild(
             f"the gallery {path} has landmarks of several pose estimators ({', '.join(estimators)}): "
             "enrol the signs of all but one again from their clips"
         )
-    ready = _loaded(edition, encoders, estimators[0])
+    ready = loaded_encoders(edition, encoders, estimators[0])
     edition = replace(
         edition, exemplars={name: _embedded(edition, one, progress) for name, one in ready.items()}
     )
@@ -181,15 +186,24 @@ def _embedded(gallery: Gallery, encoder: Encoder, progress: Progress | None) -> 
         np.zeros(0, np.int32),
     )
     for index, take in enumerate(gallery.takes):
-        empty = _appended(empty, encoder, index, take, gallery.landmarks(take))
+        empty = with_exemplars(empty, encoder, index, take, gallery.landmarks(take))
         if progress is not None:
             progress(take.gloss, 1.0)
     return empty
 
 
-def _appended(
+def with_exemplars(
     exemplars: Exemplars, encoder: Encoder, index: int, take: Take, track: LandmarkTrack
 ) -> Exemplars:
+    """One encoder's exemplars and those of one more take.
+
+    Args:
+        exemplars: that the encoder has made so far.
+        encoder: embeds the take.
+        index: of the take among the gallery's.
+        take: says where the sign is in `track`.
+        track: the take's landmarks.
+    """
     spans = exemplar_spans(take.first_tick, take.last_tick)
     ticks = np.stack([encoder.prepare(track.at(tick)) for tick in range(take.last_tick)])
     vectors = encoder.embed([ticks[first:last] for first, last in spans])
@@ -226,19 +240,34 @@ def _with_takes(
             landmarks=landmarks,
         )
         for name, encoder in encoders.items():
-            exemplars[name] = _appended(exemplars[name], encoder, len(takes), take, track)
+            exemplars[name] = with_exemplars(exemplars[name], encoder, len(takes), take, track)
         takes.append(take)
     return replace(edition, takes=tuple(takes), exemplars=exemplars)
 
 
-def _loaded(edition: Gallery, names: Sequence[str], estimator: str) -> dict[str, Encoder]:
-    """The encoders by name, fit for the gallery."""
+def loaded_encoders(edition: Gallery, names: Sequence[str], estimator: str) -> dict[str, Encoder]:
+    """The encoders by name, fit for the gallery.
+
+    Args:
+        edition: the gallery.
+        names: of shipped encoders, or folders of bundles.
+        estimator: name of the pose estimator that makes the landmarks.
+
+    Raises:
+        BundleError: an encoder cannot be loaded.
+        GalleryMismatch: the gallery's exemplars were made by others.
+    """
     ready: dict[str, Encoder] = {one.name: one for one in load_encoders(names, estimator=estimator)}
-    _check_fit(edition, ready)
+    check_fit(edition, ready)
     return ready
 
 
-def _check_fit(edition: Gallery, encoders: Mapping[str, Encoder]) -> None:
+def check_fit(edition: Gallery, encoders: Mapping[str, Encoder]) -> None:
+    """Refuse encoders that did not make the gallery's exemplars.
+
+    Raises:
+        GalleryMismatch: one of them did not.
+    """
     for name, encoder in encoders.items():
         known = edition.exemplars.get(name)
         if known is not None and known.fingerprint != encoder.fingerprint:
@@ -322,7 +351,7 @@ _SIDES = ((1, 4), (2, 5), (3, 6), (7, 8), (9, 10), *((left, left + 1) for left i
 """Left and right landmarks of MediaPipe's pose."""
 
 
-def _mirror_image(track: LandmarkTrack) -> LandmarkTrack:
+def mirror_image(track: LandmarkTrack) -> LandmarkTrack:
     """The track as a camera that does not mirror would have seen it."""
     order = np.arange(33)
     for left, right in _SIDES:

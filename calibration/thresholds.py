@@ -1,5 +1,8 @@
 """Thresholds without annotations and without effort: what is not the sign says how similar is not similar enough.
 
+These are estimates, made whenever a sign is taught. `calibration.calibrate` measures them on hours of signing instead;
+what it has measured is kept here for as long as the gloss keeps its exemplars.
+
 The cohort that a gloss is measured against are the background windows that ship with the encoder, what the enrolled
 clips show beside the signs (rest, hands going up and down), and the other signs of the gallery. The normalisation is
 the Z-norm of speaker verification (Auckenthaler et al., "Score normalization for text-independent speaker
@@ -8,6 +11,7 @@ verification systems", 2000): a score counts in deviations of its gloss's impost
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -45,8 +49,41 @@ class Alike:
     cosine: float
 
 
+def digest(gallery: Gallery, gloss: str, encoders: Sequence[str]) -> str:
+    """Names what a calibrated threshold of a gloss depends on: its takes, and the encoders that embedded them.
+
+    Args:
+        gallery: with the exemplars of all takes.
+        gloss: one of its glosses.
+        encoders: names of those in use.
+    """
+    made_by = sorted(
+        (name, gallery.exemplars[name].fingerprint) for name in encoders if name in gallery.exemplars
+    )
+    takes = sorted(
+        (take.landmarks, take.first_tick, take.last_tick) for take in gallery.takes if take.gloss == gloss
+    )
+    return hashlib.sha256(msgspec.json.encode((made_by, takes))).hexdigest()[:24]
+
+
+def _calibrated(gallery: Gallery) -> dict[str, Sign]:
+    """The signs whose calibrated threshold still holds."""
+    if gallery.calibration is None:
+        return {}
+    encoders = gallery.calibration.encoders
+    return {
+        sign.gloss: sign
+        for sign in gallery.signs
+        if sign.calibrated and sign.calibrated == digest(gallery, sign.gloss, encoders)
+    }
+
+
 def with_thresholds(gallery: Gallery, encoders: Mapping[str, Encoder]) -> tuple[Gallery, list[Alike]]:
     """Set normalisation, threshold and kin of every gloss.
+
+    A gloss that was calibrated and has the same exemplars still keeps its normalisation and threshold: another rival
+    can only lessen its lead over the others, and so its false alarms. What is not calibrated among calibrated signs
+    has to beat their median at least.
 
     Args:
         gallery: with the exemplars of all takes.
@@ -63,38 +100,52 @@ def with_thresholds(gallery: Gallery, encoders: Mapping[str, Encoder]) -> tuple[
         kin[pair.gloss].append(pair.other)
         kin[pair.other].append(pair.gloss)
     cohorts = {name: _cohort(gallery, encoders[name]) for name in gallery.exemplars if name in encoders}
+    calibrated = _calibrated(gallery)
     impostors: dict[str, dict[str, Impostors]] = {gloss: {} for gloss in glosses}
     for name, exemplars in gallery.exemplars.items():
         for gloss in glosses:
-            impostors[gloss][name] = _impostors(gallery, exemplars, cohorts.get(name), gloss, kin[gloss])
+            known = calibrated[gloss].impostors.get(name) if gloss in calibrated else None
+            impostors[gloss][name] = known or _impostors(
+                gallery, exemplars, cohorts.get(name), gloss, kin[gloss]
+            )
     signs = tuple(
         Sign(
             gloss=gloss,
-            threshold=0.0,
+            threshold=calibrated[gloss].threshold if gloss in calibrated else 0.0,
             nudge=nudges.get(gloss, 0.0),
             impostors=impostors[gloss],
             kin=sorted(kin[gloss]),
+            calibrated=calibrated[gloss].calibrated if gloss in calibrated else "",
         )
         for gloss in glosses
     )
-    gallery = replace(gallery, signs=signs)
+    gallery = replace(gallery, signs=signs, calibration=gallery.calibration if calibrated else None)
     thresholds = [
         _threshold(gallery, name, cohort)
         for name, cohort in cohorts.items()
         if len(cohort) >= 1 / FALSE_SHARE
     ]
-    threshold = max(float(np.mean(thresholds)) if thresholds else 0.0, FLOOR)
-    signs = tuple(msgspec.structs.replace(sign, threshold=threshold) for sign in signs)
+    known_level = float(np.median([sign.threshold for sign in calibrated.values()])) if calibrated else FLOOR
+    threshold = max(float(np.mean(thresholds)) if thresholds else 0.0, known_level)
+    signs = tuple(
+        sign if sign.calibrated else msgspec.structs.replace(sign, threshold=threshold) for sign in signs
+    )
     return replace(gallery, signs=signs), alike
 
 
 def _alike(gallery: Gallery, glosses: Sequence[str]) -> list[Alike]:
-    """Pairs of glosses whose exemplars are nearly one, in every encoder that has both."""
+    """Pairs of glosses whose enrolled exemplars are nearly one, in every encoder that has both.
+
+    What was transferred has no say: a wrong match would join two signs that people tell apart.
+    """
+    enrolled = np.array([take.transferred is None for take in gallery.takes], np.bool_)
     lowest = np.full((len(glosses), len(glosses)), np.inf)
     column = {gloss: index for index, gloss in enumerate(glosses)}
     for exemplars in gallery.exemplars.values():
-        owner = np.array([column[gallery.takes[take].gloss] for take in exemplars.takes], np.int64)
-        cosines = exemplars.vectors @ exemplars.vectors.T
+        taken = enrolled[exemplars.takes]
+        vectors = exemplars.vectors[taken]
+        owner = np.array([column[gallery.takes[take].gloss] for take in exemplars.takes[taken]], np.int64)
+        cosines = vectors @ vectors.T
         best = np.full(lowest.shape, -np.inf)
         np.maximum.at(best, (owner[:, None], owner[None, :]), cosines)
         lowest = np.where(np.isinf(best), lowest, np.minimum(lowest, best))
@@ -123,6 +174,8 @@ def _cohort(gallery: Gallery, encoder: Encoder) -> Floats:
 def _idle_windows(gallery: Gallery, encoder: Encoder) -> Iterator[Floats]:
     """Windows that lie before or after the sign by at least half, every fourth tick."""
     for take in gallery.takes:
+        if take.transferred is not None:
+            continue  # it was cut to the sign
         track = gallery.landmarks(take)
         ticks = np.stack([encoder.prepare(track.at(tick)) for tick in range(len(track))])
         for length in encoder.window_lengths:
@@ -156,6 +209,15 @@ def _impostors(
     pool = others if cohort is None else np.concatenate([others, cohort])
     if not len(mine) or len(pool) < MIN_IMPOSTORS:
         return Impostors(mean=0.0, deviation=1.0)
-    best = np.sort((pool @ mine.T).max(1))
-    hardest = best[-max(MIN_IMPOSTORS, round(HARDEST * len(best))) :]
-    return Impostors(mean=float(hardest.mean()), deviation=max(float(hardest.std()), MIN_DEVIATION))
+    return hardest((pool @ mine.T).max(1))
+
+
+def hardest(cosines: Floats) -> Impostors:
+    """Mean and deviation of the windows most like a gloss, out of many that are not the gloss.
+
+    Args:
+        cosines: (N,) of each window to the gloss's best exemplar; N >= `MIN_IMPOSTORS`.
+    """
+    count = min(max(MIN_IMPOSTORS, round(HARDEST * len(cosines))), len(cosines))
+    top = np.partition(cosines, len(cosines) - count)[-count:]
+    return Impostors(mean=float(top.mean()), deviation=max(float(top.std()), MIN_DEVIATION))

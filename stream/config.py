@@ -57,11 +57,21 @@ def parse_with_config(
             if commands and name not in known:
                 raise ConfigError(f"{path}: there is no command [{name}]{_instead(name, known)}")
         _apply(parser, tables.get(command, {}), _Place(path, command))
-    args = parser.parse_args([*rest, *words[end:]])
+    args = _parsed(parser, [*rest, *words[end:]])
     if args.config is not None:
         parser.error("--config cannot be abbreviated")
     args.config = path
     return args
+
+
+def _parsed(parser: argparse.ArgumentParser, words: Sequence[str]) -> argparse.Namespace:
+    """Parse so that words may stand behind options too, as in `gallery nudge --gallery DIR HELLO 0.3`.
+
+    `parse_args` takes all plain words from the first place where there are any. What `parse_intermixed_args` cannot do
+    are sub-commands (which begin anew by themselves) and `--`.
+    """
+    nested = any(isinstance(action, argparse._SubParsersAction) for action in parser._actions)
+    return parser.parse_args(words) if nested or "--" in words else parser.parse_intermixed_args(words)
 
 
 @dataclass(frozen=True, slots=True)

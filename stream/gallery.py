@@ -37,7 +37,17 @@ LANDMARKS = "landmarks"
 CLIPS = "clips"
 
 
-class Take(msgspec.Struct, frozen=True, kw_only=True):
+class Transfer(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a take that nobody enrolled was found: a window of continuous signing that is like the enrolled ones."""
+
+    video: str  # file name, for people; the video itself is not needed again
+    video_sha256: str  # by which windows of one video are known to overlap
+    first_tick: int  # within the video, 25 Hz
+    last_tick: int  # the first tick after it
+    score: float  # fused cosine to the exemplars that the gallery had then
+
+
+class Take(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One performance of a sign, and where it comes from."""
 
     gloss: str
@@ -47,6 +57,7 @@ class Take(msgspec.Struct, frozen=True, kw_only=True):
     estimator: str  # that posed the clip
     enrolled_utc: str  # ISO 8601
     landmarks: str  # file of the whole clip's landmarks, within the gallery
+    transferred: Transfer | None = None  # None: enrolled
 
 
 class Impostors(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,6 +65,17 @@ class Impostors(msgspec.Struct, frozen=True, kw_only=True):
 
     mean: float
     deviation: float
+
+
+class Calibration(msgspec.Struct, frozen=True, kw_only=True):
+    """What thresholds were calibrated to; whether they still hold, each `Sign.calibrated` tells."""
+
+    false_alarms_per_hour: float  # of all signs together
+    hours: float  # of background in which somebody is seen, less what was left out as a gloss's own
+    false_alarms: int  # left in them at these thresholds
+    encoders: list[str]  # in use then
+    background: list[str]  # file names, for people
+    calibrated_utc: str  # ISO 8601
 
 
 class Sign(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,6 +86,7 @@ class Sign(msgspec.Struct, frozen=True, kw_only=True):
     nudge: float = 0.0  # the user's own correction of the threshold, kept when the rest is computed again
     impostors: dict[str, Impostors] = {}  # by encoder
     kin: list[str] = []  # glosses too similar to be told apart from this one
+    calibrated: str = ""  # names the exemplars that the threshold was calibrated for; "": it is an estimate
 
 
 class _EncoderEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,6 +101,7 @@ class _Index(msgspec.Struct, frozen=True, kw_only=True):
     encoders: dict[str, _EncoderEntry]
     signs: list[Sign]
     takes: list[Take]
+    calibration: Calibration | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -105,6 +129,7 @@ class Gallery:
     signs: tuple[Sign, ...] = ()  # one a gloss, in alphabetic order
     takes: tuple[Take, ...] = ()
     exemplars: Mapping[str, Exemplars] = field(default_factory=dict)  # by encoder
+    calibration: Calibration | None = None  # None: all thresholds are estimates
 
     def __repr__(self) -> str:
         return (
@@ -184,6 +209,7 @@ class Gallery:
                         signs=tuple(index.signs),
                         takes=tuple(index.takes),
                         exemplars=_exemplars(path / name, content, index),
+                        calibration=index.calibration,
                     )
             time.sleep(0.01)
         raise GalleryError(
@@ -200,7 +226,9 @@ class Gallery:
             GalleryError: its index is damaged.
         """
         index = _read_index(path)
-        return cls(path=path, signs=tuple(index.signs), takes=tuple(index.takes))
+        return cls(
+            path=path, signs=tuple(index.signs), takes=tuple(index.takes), calibration=index.calibration
+        )
 
     @classmethod
     def load_or_new(cls, path: Path) -> Self:
@@ -234,6 +262,7 @@ class Gallery:
             },
             signs=list(self.signs),
             takes=list(self.takes),
+            calibration=self.calibration,
         )
         try:
             self.path.mkdir(parents=True, exist_ok=True)

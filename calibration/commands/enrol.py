@@ -124,6 +124,13 @@ def _enrol(args: argparse.Namespace, console: Console, clips: Sequence[tuple[str
             highlight=False,
             soft_wrap=True,
         )
+    if report.uncalibrated:
+        console.print(
+            f"[yellow]![/yellow] {escape(', '.join(report.uncalibrated))}: no calibrated threshold, unlike other signs; "
+            f"run `signspot calibrate --gallery {escape(str(args.gallery))}` again to hold the rate of false alarms",
+            highlight=False,
+            soft_wrap=True,
+        )
     for failure in report.failed:
         console.print(
             f"[red]✗[/red] {escape(failure.gloss)}: {escape(failure.error)}", highlight=False, soft_wrap=True
