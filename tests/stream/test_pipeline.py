@@ -74,13 +74,13 @@ def test_a_sign_is_spotted_once_with_all_that_the_wire_promises(
 
 def test_real_time_and_full_speed_say_the_same(gallery: Path, clips: dict[str, Path]) -> None:
     fast = run_pipeline(open_source(str(clips["HOUSE"]), speed="max"), gallery=gallery)
-    for _ in range(3):  # a busy machine drops frames: another try may find it free
+    for _ in range(3):  # a busy machine drops frames or gives up quality: another try may find it free
         live = run_pipeline(open_source(str(clips["HOUSE"]), speed="realtime"), gallery=gallery)
-        status = [message for message in live if isinstance(message, Status)][-1]
-        if not status.frames_dropped["overwritten"]:
+        told = [message for message in live if isinstance(message, Status)]
+        if not told[-1].frames_dropped["overwritten"] and not any(one.degradation.level for one in told):
             break
     else:
-        pytest.skip("this machine is too busy to play a clip in real time: frames were dropped")
+        pytest.skip("this machine is too busy to play a clip in real time at full quality")
     assert said(fast)
     assert list(differences(fast, live)) == []
     lag = [message.lag_ms for message in live if isinstance(message, Detection)]
