@@ -293,7 +293,7 @@ def _posed(
     context = multiprocessing.get_context(
         "spawn"
     )  # a fork would inherit the threads of mediapipe and ONNX Runtime
-    told_queue = context.Queue()
+    told_queue = context.Queue() if progress is not None else None
     count = min(processes, len(clips))
     with ProcessPoolExecutor(count, context, _start_worker, (told_queue,)) as pool:
         waiting: dict[Future[Any], tuple[str, Path]] = {
@@ -303,7 +303,7 @@ def _posed(
         while waiting:
             done, _ = wait(waiting, timeout=0.1, return_when="FIRST_COMPLETED")
             with contextlib.suppress(queue.Empty):
-                while progress is not None:
+                while progress is not None and told_queue is not None:
                     number, share = told_queue.get_nowait()
                     progress(clips[number][0], share)
             for future in done:
@@ -328,10 +328,13 @@ def _start_worker(told: Any) -> None:
     if "estimator" not in _worker:
         _worker["estimator"] = HolisticPose()
     _worker["told"] = told
+    if told is not None:
+        told.cancel_join_thread()  # a worker that is done waits for nobody to read what it told
 
 
 def _pose_and_tell(number: int, clip: Path) -> tuple[LandmarkTrack, Trim] | str:
-    return _pose(clip, lambda share: _worker["told"].put((number, share)))
+    told = _worker["told"]
+    return _pose(clip, None if told is None else lambda share: told.put((number, share)))
 
 
 def _pose(clip: Path, progress: Callable[[float], None] | None) -> tuple[LandmarkTrack, Trim] | str:

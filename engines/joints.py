@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from engines import kinematics
 from engines.kinematics import JOINTS, LEFT_FINGERS, LEFT_WRIST, RIGHT_FINGERS, RIGHT_WRIST
 from engines.landmarks import Landmarks
-from engines.resampling import TICKS, resampled
+from engines.resampling import TICKS, resampled, shoulder_frame
 from engines.skeleton import MIN_VISIBILITY
 
 Array = NDArray[np.float32]
@@ -132,26 +132,6 @@ def window_input(moments: Array) -> Array:
 
 
 @numba.njit(cache=True)
-def _body(where: Wide) -> tuple[float, float, float]:
-    """Medians over the window of mid-shoulder x, y and shoulder width; the width is 0 without shoulders."""
-    xs = np.empty((3, TICKS))
-    n = 0
-    for t in range(TICKS):
-        if math.isnan(where[t, LEFT_SHOULDER, 0]) or math.isnan(where[t, RIGHT_SHOULDER, 0]):
-            continue
-        xs[0, n] = (where[t, LEFT_SHOULDER, 0] + where[t, RIGHT_SHOULDER, 0]) / 2
-        xs[1, n] = (where[t, LEFT_SHOULDER, 1] + where[t, RIGHT_SHOULDER, 1]) / 2
-        xs[2, n] = math.hypot(
-            where[t, LEFT_SHOULDER, 0] - where[t, RIGHT_SHOULDER, 0],
-            where[t, LEFT_SHOULDER, 1] - where[t, RIGHT_SHOULDER, 1],
-        )
-        n += 1
-    if n == 0:
-        return 0.0, 0.0, 0.0
-    return np.median(xs[0, :n]), np.median(xs[1, :n]), np.median(xs[2, :n])
-
-
-@numba.njit(cache=True)
 def _hand_length(where: Wide) -> float:
     """Length of a hand, either's: the median over the window; 0 without hands."""
     lengths = np.empty(2 * TICKS)
@@ -170,7 +150,7 @@ def fill_input(moments: Array, out: Array) -> None:
     where = np.empty((TICKS, ROWS, 3))
     seen = np.empty((TICKS, ROWS))
     resampled(moments, where, seen)
-    ox, oy, shoulders = _body(where)
+    ox, oy, shoulders = shoulder_frame(where, LEFT_SHOULDER, RIGHT_SHOULDER)
     unit = _hand_length(where)
     if unit <= 1e-6:
         return

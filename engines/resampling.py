@@ -17,6 +17,31 @@ LONGEST_BRIDGE = 10  # ticks: hands blur and drop out while they move
 
 
 @numba.njit(cache=True)
+def shoulder_frame(where: Wide, left: int, right: int) -> tuple[float, float, float]:
+    """Medians over a resampled window of mid-shoulder x, y and shoulder width; the width is 0 without shoulders.
+
+    Args:
+        where: (16, V, D >= 2) from `resampled`.
+        left: row of the left shoulder.
+        right: row of the right one.
+    """
+    xs = np.empty((3, TICKS))
+    n = 0
+    for t in range(TICKS):
+        if math.isnan(where[t, left, 0]) or math.isnan(where[t, right, 0]):
+            continue
+        dx = where[t, left, 0] - where[t, right, 0]
+        dy = where[t, left, 1] - where[t, right, 1]
+        xs[0, n] = (where[t, left, 0] + where[t, right, 0]) / 2
+        xs[1, n] = (where[t, left, 1] + where[t, right, 1]) / 2
+        xs[2, n] = math.sqrt(dx * dx + dy * dy)
+        n += 1
+    if n == 0:
+        return 0.0, 0.0, 0.0
+    return np.median(xs[0, :n]), np.median(xs[1, :n]), np.median(xs[2, :n])
+
+
+@numba.njit(cache=True)
 def resampled(points: Array, where: Wide, seen: Wide) -> None:
     """Resample a window linearly.
 

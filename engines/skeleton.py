@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.landmarks import Landmarks
-from engines.resampling import TICKS, resampled
+from engines.resampling import TICKS, resampled, shoulder_frame
 
 Array = NDArray[np.float32]
 Float64 = NDArray[np.float64]
@@ -143,31 +143,12 @@ def _palm(where: Float64) -> float:
 
 
 @numba.njit(cache=True)
-def _body(where: Float64) -> tuple[float, float, float]:
-    """Medians over the window of mid-shoulder x, y and shoulder width; the width is 0 without shoulders."""
-    xs = np.empty((3, TICKS))
-    n = 0
-    for t in range(TICKS):
-        if math.isnan(where[t, LEFT_SHOULDER, 0]) or math.isnan(where[t, RIGHT_SHOULDER, 0]):
-            continue
-        dx = where[t, LEFT_SHOULDER, 0] - where[t, RIGHT_SHOULDER, 0]
-        dy = where[t, LEFT_SHOULDER, 1] - where[t, RIGHT_SHOULDER, 1]
-        xs[0, n] = (where[t, LEFT_SHOULDER, 0] + where[t, RIGHT_SHOULDER, 0]) / 2
-        xs[1, n] = (where[t, LEFT_SHOULDER, 1] + where[t, RIGHT_SHOULDER, 1]) / 2
-        xs[2, n] = math.sqrt(dx * dx + dy * dy)
-        n += 1
-    if n == 0:
-        return 0.0, 0.0, 0.0
-    return np.median(xs[0, :n]), np.median(xs[1, :n]), np.median(xs[2, :n])
-
-
-@numba.njit(cache=True)
 def fill_input(points: Array, out: Array) -> None:
     """`window_input` without its checks: reads points (L, 27, 3), writes into zeroed out (18, 16, 27)."""
     where = np.empty((TICKS, JOINTS, 2))
     seen = np.empty((TICKS, JOINTS))
     resampled(points, where, seen)
-    ox, oy, shoulders = _body(where)
+    ox, oy, shoulders = shoulder_frame(where, LEFT_SHOULDER, RIGHT_SHOULDER)
     palm = _palm(where)
     if palm == 0.0:
         palm = PALM_PER_SHOULDERS * shoulders

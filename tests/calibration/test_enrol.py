@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import shutil
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -13,7 +15,7 @@ from rich.console import Console
 
 import stream.demo
 from calibration.commands import enrol as enrol_command
-from calibration.enrol import enrol_clips, named_clip, rebuild
+from calibration.enrol import _posed, _start_worker, enrol_clips, named_clip, rebuild
 from engines.bundle import ModelBundle
 from engines.errors import GalleryMismatch
 from engines.skeleton import CHANNELS
@@ -242,3 +244,21 @@ def test_a_file_with_an_equals_sign_in_its_name_is_a_clip(
     monkeypatch.chdir(tmp_path)
     Path("a=b.mp4").touch()
     assert named_clip("a=b.mp4") == ("a=b", Path("a=b.mp4"))
+
+
+def test_workers_whose_progress_nobody_reads_end_all_the_same(clips: dict[str, Path]) -> None:
+    # More messages than a pipe holds (64 KiB): a worker that waits for them to be read would never end.
+    many = [(gloss, clip) for gloss, clip in sorted(clips.items())[:2]]
+    told = multiprocessing.get_context("spawn").Queue()
+    process = multiprocessing.get_context("spawn").Process(target=chatter, args=(told,))
+    process.start()
+    process.join(60)
+    assert process.exitcode == 0
+    assert len(list(_posed(many, 2, None))) == 2
+
+
+def chatter(told: Any) -> None:
+    """A worker that tells more than anybody reads."""
+    _start_worker(told)
+    for number in range(20_000):
+        told.put((number, 0.5))
