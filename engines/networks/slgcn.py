@@ -121,8 +121,8 @@ class Attention(nn.Module):
         over_time = x.sum(1) / mask.sum(1).clamp(min=1)
         over_joints = x.sum(2) / mask.sum(2).clamp(min=1)
         over_both = x.sum((1, 2)) / mask.sum((1, 2)).clamp(min=1)
-        joints = torch.sigmoid(self.spatial(over_time.transpose(1, 2))).transpose(1, 2)[:, None]
-        ticks = torch.sigmoid(self.temporal(over_joints.transpose(1, 2))).transpose(1, 2)[:, :, None]
+        joints = torch.sigmoid(_along(self.spatial, over_time))[:, None, :, None]
+        ticks = torch.sigmoid(_along(self.temporal, over_joints))[:, :, None, None]
         channels = torch.sigmoid(self.excite(F.relu(self.squeeze(over_both))))[:, None, None]
         return x * ((1 + joints) * (1 + ticks)) * (1 + channels)
 
@@ -205,6 +205,17 @@ class Slgcn(nn.Module):
         ]
         peak = (x * there + (there - 1) * 100).amax(2)
         return F.normalize(self.norm(self.head(self.dropout(torch.cat([*parts, peak], 1)))).float(), dim=1)
+
+
+def _along(layer: nn.Conv1d, x: Tensor) -> Tensor:
+    """A convolution with one output channel over axis 1 of (N, L, C), to (N, L), as one matrix: far faster here."""
+    length = x.shape[1]
+    place = torch.arange(length)
+    tap = place[:, None] - place[None, :] + layer.kernel_size[0] // 2  # of input place and output place
+    padded = F.pad(layer.weight[0], (length, length))
+    matrix = padded[:, tap.clamp(-length, layer.kernel_size[0] + length - 1) + length]  # (C, L, L')
+    assert layer.bias is not None
+    return x.flatten(1) @ matrix.transpose(0, 1).reshape(x.shape[1] * x.shape[2], length) + layer.bias
 
 
 def _kept(y: Tensor, drop: float, reach: Tensor) -> Tensor:
