@@ -10,8 +10,8 @@ from pathlib import Path
 import av
 import av.error
 
+from calibration.corpus.landmarks import read_track
 from calibration.enrol import mirror_image
-from calibration.evaluation.background import read_track
 from engines.errors import SourceUnreachable, SourceUnreadable
 from engines.landmarks import Landmarks, LandmarkTrack
 from engines.pose.base import PoseEstimator

@@ -43,6 +43,23 @@ def track_of(
     frames = read_frames(path)
     if progress is not None:
         frames = _watched(frames, _duration_s(path), progress)
+    return track_of_frames(frames, name=str(path), estimator=estimator)
+
+
+def track_of_frames(
+    frames: Iterable[Frame], *, name: str, estimator: PoseEstimator | None = None
+) -> LandmarkTrack:
+    """Landmarks of every tick of pictures, wherever they come from.
+
+    Args:
+        frames: in order of their times, of one connection.
+        name: for the error message.
+        estimator: poses the frames, reset first; MediaPipe Holistic by default.
+
+    Raises:
+        SourceUnreadable: there is no picture.
+        PoseError: the estimator cannot start or cannot take a picture.
+    """
     with contextlib.ExitStack() as stack:
         if estimator is None:
             from engines.pose.mediapipe import HolisticPose  # takes most of a second: only where it is used
@@ -50,7 +67,7 @@ def track_of(
             estimator = stack.enter_context(HolisticPose())
         ticks, start_s = _ticks(frames, PoseStage(estimator))
     if not ticks:
-        raise SourceUnreadable(f"{path} has no picture that can be decoded: check that it plays elsewhere")
+        raise SourceUnreadable(f"{name} has no picture that can be decoded: check that it plays elsewhere")
     return LandmarkTrack.of(ticks, start_s)
 
 

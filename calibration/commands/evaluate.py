@@ -16,7 +16,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn, track
 from rich.table import Table
 
-from calibration.evaluation.background import read_track, spot_track
+from calibration.corpus.landmarks import read_track
+from calibration.evaluation.background import spot_track
 from calibration.evaluation.clips import NotClips, form_of, read_clips
 from calibration.evaluation.oneshot import OneShot, embed_signs, score_rows
 from calibration.evaluation.pictures import save_confusion, save_map, save_similarity, save_tradeoff

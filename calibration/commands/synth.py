@@ -1,4 +1,4 @@
-"""`signspot synth`: the synthetic signer. Made-up signs, streams and data sets with exact ground truth."""
+"""`signspot synth`: the synthetic signer. Made-up signs, streams, data sets and corpora with exact ground truth."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn, track
 
+from calibration.corpus.landmarks import packed, save_track
+from calibration.corpus.reading import read_corpus
 from calibration.synthesis.body import body_of
+from calibration.synthesis.corpus import make_corpus, plan
 from calibration.synthesis.landmarks import Camera, Noise, landmarks_of
 from calibration.synthesis.lexicon import LexiconSampler, SignForm, read_lexicon
 from calibration.synthesis.motion import isolated
@@ -19,9 +22,11 @@ from calibration.synthesis.performance import Performance, Signer
 from calibration.synthesis.sheet import sheet
 from calibration.synthesis.streams import idling, sentences, write_annotations
 from engines.errors import ConfigError
-from engines.landmarks import PARTS, LandmarkTrack
+from engines.landmarks import LandmarkTrack
 
-SUMMARY = "The synthetic signer: a sign, a stream of sentences or a data set of landmarks, each with its exact truth."
+SUMMARY = (
+    "The synthetic signer: a sign, a stream of sentences, a data set or a corpus, each with its exact truth."
+)
 
 LONGEST_S = 4 * 3600
 """Of one stream: it is held in memory, about 1.3 GiB an hour."""
@@ -29,7 +34,7 @@ LONGEST_S = 4 * 3600
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the sub-commands."""
-    kinds = parser.add_subparsers(dest="kind", required=True, metavar="sign|stream|dataset|show")
+    kinds = parser.add_subparsers(dest="kind", required=True, metavar="sign|stream|dataset|corpus|show")
 
     def common(name: str, summary: str) -> argparse.ArgumentParser:
         sub = kinds.add_parser(name, help=summary, description=summary)
@@ -71,6 +76,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--signers", type=int, default=20, metavar="N", help="signers, each makes all (default: 20)"
     )
     dataset.add_argument("--out", type=Path, required=True, metavar="FILE", help="ends in .npz")
+    corpus = kinds.add_parser(
+        "corpus",
+        help="Real gloss sentences signed as landmarks, one made-up sign a gloss.",
+        description="Sign the sentences of a corpus: one made-up sign a gloss, other signers in train, dev and test, "
+        "landmarks with MediaPipe's measured errors, no video. Stopped, the same command goes on from there.",
+    )
+    corpus.add_argument(
+        "--sentences",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="folder with train.tsv, dev.tsv, test.tsv",
+    )
+    corpus.add_argument(
+        "--glosses", type=int, metavar="N",
+        help="only sentences made of the N most frequent glosses of training (default: all)",
+    )  # fmt: skip
+    corpus.add_argument("--signers", type=int, default=20, metavar="N", help="who train (default: 20)")
+    corpus.add_argument("--others", type=int, default=5, metavar="N", help="in dev and in test (default: 5)")
+    corpus.add_argument("--limit", type=int, metavar="N", help="sentences a split (default: all)")
+    corpus.add_argument("--seed", type=int, default=0, help="of signs and signers (default: 0)")
+    corpus.add_argument("--processes", type=int, default=1, metavar="N", help="side by side (default: 1)")
+    corpus.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the corpus")
     show = common("show", "A picture of signs, or of the whole lexicon.")
     show.add_argument("glosses", nargs="*", metavar="GLOSS", help="default: all")
     show.add_argument(
@@ -100,7 +128,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _check(args: argparse.Namespace) -> None:
     """Say what is wrong before the long work."""
-    for name in ("seed", "signer", "sentences", "glosses", "signers"):
+    for name in ("seed", "signer", "sentences", "glosses", "signers", "others", "limit", "processes"):
         value, least = getattr(args, name, None), 0 if name in ("seed", "signer") else 1
         if isinstance(value, int) and value < least:
             raise ConfigError(f"--{name} must be at least {least}, not {value}")
@@ -109,7 +137,7 @@ def _check(args: argparse.Namespace) -> None:
     endings = {"sign": (".mp4", ".npz"), "dataset": (".npz",), "show": (".png", ".jpg")}.get(args.kind)
     if endings and args.out.suffix not in endings:
         raise ConfigError(f"--out {args.out}: its name must end in {' or '.join(endings)}")
-    if args.kind != "stream" and not args.out.absolute().parent.is_dir():
+    if args.kind not in ("stream", "corpus") and not args.out.absolute().parent.is_dir():
         raise ConfigError(f"--out {args.out}: there is no folder {args.out.parent}")
     if args.kind in ("sign", "stream"):
         _size(args.size)
@@ -127,6 +155,8 @@ def _size(text: str) -> tuple[int, int]:
 
 
 def _make(args: argparse.Namespace) -> None:
+    if args.kind == "corpus":
+        return _corpus(args)
     lexicon = read_lexicon(args.lexicon)
     signer = Signer.draw(args.signer)
     match args.kind:
@@ -195,14 +225,6 @@ def _stream(args: argparse.Namespace, signer: Signer, lexicon: dict[str, SignFor
         _video(performance, args.out / "stream.mp4", args.size, args.seed)
 
 
-def save_track(path: Path, seen: LandmarkTrack) -> None:
-    """Write a landmark track as .npz: one array a part, and the picture's size."""
-    parts = {name: getattr(seen, name) for name in PARTS}
-    np.savez_compressed(
-        path, **parts, size=np.array([seen.width, seen.height]), estimator=np.array(seen.estimator)
-    )
-
-
 def clips(seed: int, glosses: int, signers: int) -> Iterator[tuple[int, int, LandmarkTrack]]:
     """Every sign by every signer: (gloss number, signer number, landmarks)."""
     forms = LexiconSampler(seed).draw(glosses)
@@ -233,8 +255,8 @@ def _dataset(args: argparse.Namespace) -> None:
     body = np.concatenate([seen.pose for seen in tracks])
     np.savez_compressed(
         args.out,
-        landmarks=_packed(hands),
-        pose=_packed(body),
+        landmarks=packed(hands),
+        pose=packed(body),
         offsets=np.concatenate([[0], np.cumsum([len(seen) for seen in tracks])]),
         gloss=np.array(gloss),
         gloss_names=np.array([form.gloss for form in LexiconSampler(args.seed).draw(args.glosses)]),
@@ -243,9 +265,16 @@ def _dataset(args: argparse.Namespace) -> None:
     )
 
 
-def _packed(
-    values: np.ndarray[tuple[int, ...], np.dtype[np.float32]],
-) -> np.ndarray[tuple[int, ...], np.dtype[np.int16]]:
-    """int16 = value x 16384, -32768 where absent."""
-    scaled = np.clip(np.round(values * 16384), -32767, 32767)
-    return np.where(np.isnan(values), -32768, np.nan_to_num(scaled)).astype(np.int16)
+def _corpus(args: argparse.Namespace) -> None:
+    chosen = plan(
+        read_corpus(args.sentences),
+        seed=args.seed,
+        glosses=args.glosses,
+        signers=args.signers,
+        others=args.others,
+        limit=args.limit,
+    )
+    columns = (TextColumn("signing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        bar = progress.add_task("", total=len(chosen))
+        make_corpus(args.out, chosen, processes=args.processes, progress=lambda: progress.advance(bar))

@@ -10,7 +10,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-from calibration.commands.synth import save_track
+from calibration.corpus.landmarks import save_track
 from calibration.enrol import loaded_encoders, with_exemplars
 from calibration.thresholds import with_thresholds
 from engines.bundle import ModelBundle

@@ -1,0 +1,52 @@
+"""A corpus is a folder of videos or landmark files plus a TSV of gloss sentences for each split.
+
+corpus/
+  train.tsv  dev.tsv  test.tsv     id, tab, glosses; optionally a first line that names the columns
+  landmarks/ID.npz                 or videos/ID.mp4, or either one beside the TSV or in a folder of the split's name
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from calibration.corpus.phoenix import is_phoenix, read_phoenix
+from calibration.corpus.sentences import SPLITS, CorpusError, SentenceCorpus, read_sentences
+
+VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi")
+
+
+def read_corpus(folder: Path) -> SentenceCorpus:
+    """Read a corpus: this project's form, or RWTH-PHOENIX-2014 or 2014T as distributed.
+
+    Raises:
+        CorpusError: there is no corpus in the folder, or a line of it cannot be read; the message names it.
+    """
+    if not folder.is_dir():
+        raise CorpusError(f"{folder} is no corpus: it must be a folder with TSV files of gloss sentences")
+    if is_phoenix(folder):
+        return read_phoenix(folder)
+    paths = sorted(folder.glob("*.tsv"), key=lambda path: (_rank(path.stem), path.stem))
+    if not paths:
+        raise CorpusError(
+            f"{folder} is no corpus: it holds no TSV file of gloss sentences (train.tsv and so on)"
+        )
+    return SentenceCorpus(
+        folder=folder,
+        splits={path.stem: read_sentences(path, media=_media(folder, path.stem)) for path in paths},
+    )
+
+
+def _rank(split: str) -> int:
+    return SPLITS.index(split) if split in SPLITS else len(SPLITS)
+
+
+def _media(folder: Path, split: str) -> dict[str, Path]:
+    """Landmark and video files of a split by sentence id; landmarks are preferred, then the folder nearest."""
+    found: dict[str, Path] = {}
+    for place in (folder, folder / "videos", folder / "landmarks", folder / split):
+        if not place.is_dir():
+            continue
+        for path in sorted(place.iterdir(), key=lambda one: (one.suffix == ".npz", one.name)):
+            if path.suffix == ".npz" or path.suffix.lower() in VIDEO_SUFFIXES:
+                found[path.stem] = path
+    return found
