@@ -59,6 +59,7 @@ COMMANDS = {
     "doctor": ("stream.commands.doctor", "say what this machine can do, and what to install for more"),
     "keys": ("stream.commands.keys", "make CURVE keys for publishing beyond this machine"),
     "synth": ("calibration.commands.synth", "the synthetic signer: made-up signs with exact ground truth"),
+    "corpus": ("calibration.commands.corpus", "what a corpus of gloss sentences holds"),
     "train": ("calibration.commands.train", "train an encoder"),
 }
 """Sub-command -> (module, one line). A module is imported only when called, so that start-up stays quick."""
