@@ -67,15 +67,15 @@ class ModelBundle:
             BundleError: a file is missing, is not what it should be, or fails its hash.
         """
         try:
-            card = msgspec.json.decode(_read(folder, CARD), type=Card)
+            card = msgspec.json.decode(read_part(folder, CARD), type=Card)
         except msgspec.DecodeError as error:
             raise BundleError(f"{folder / CARD} is no model card: {error}. {_REMEDY}") from error
-        model = _read(folder, MODEL)
-        _verify(folder / MODEL, model, card.model_sha256)
+        model = read_part(folder, MODEL)
+        verify_part(folder / MODEL, model, card.model_sha256)
         background = idle = None
         if card.background_sha256 is not None:
-            raw = _read(folder, BACKGROUND)
-            _verify(folder / BACKGROUND, raw, card.background_sha256)
+            raw = read_part(folder, BACKGROUND)
+            verify_part(folder / BACKGROUND, raw, card.background_sha256)
             tensors = _background(folder / BACKGROUND, raw, card.dimension)
             background, idle = tensors[EMBEDDINGS], tensors.get(IDLE)
         return cls(folder, card, model, background, idle)
@@ -123,14 +123,14 @@ class ModelBundle:
             card,
             inputs=engine.inputs,
             outputs=engine.outputs,
-            model_sha256=_sha256(model),
-            background_sha256=_sha256(files[BACKGROUND]) if background is not None else None,
+            model_sha256=sha256_of(model),
+            background_sha256=sha256_of(files[BACKGROUND]) if background is not None else None,
         )
         files[CARD] = msgspec.json.format(msgspec.json.encode(card), indent=2) + b"\n"
         if readme is not None:
             files[README] = readme.encode()
         try:
-            _replace_folder(folder, files)
+            replace_folder(folder, files)
         except OSError as error:
             raise BundleError(
                 f"the bundle cannot be written to {folder}: {error.strerror or error}"
@@ -141,11 +141,17 @@ class ModelBundle:
 _REMEDY = "Fetch the bundle again, or train it anew"
 
 
-def _sha256(raw: bytes) -> str:
+def sha256_of(raw: bytes) -> str:
+    """The hash by which a card knows a file."""
     return hashlib.sha256(raw).hexdigest()
 
 
-def _read(folder: Path, name: str) -> bytes:
+def read_part(folder: Path, name: str) -> bytes:
+    """One file of a bundle.
+
+    Raises:
+        BundleError: it is missing or cannot be read.
+    """
     try:
         return (folder / name).read_bytes()
     except OSError as error:
@@ -155,8 +161,13 @@ def _read(folder: Path, name: str) -> bytes:
         ) from error
 
 
-def _verify(path: Path, raw: bytes, expected: str) -> None:
-    found = _sha256(raw)
+def verify_part(path: Path, raw: bytes, expected: str) -> None:
+    """Check a file against the hash on its card.
+
+    Raises:
+        BundleError: it is another file.
+    """
+    found = sha256_of(raw)
     if found != expected:
         raise BundleError(
             f"{path} fails its hash: SHA-256 {found[:12]}..., but its card says {expected[:12] or 'nothing'}.... "
@@ -178,7 +189,7 @@ def _background(path: Path, raw: bytes, dimension: int) -> dict[str, NDArray[np.
     return tensors
 
 
-def _replace_folder(folder: Path, files: dict[str, bytes]) -> None:
+def replace_folder(folder: Path, files: dict[str, bytes]) -> None:
     """Put a folder with just these files in the place of `folder`, in one step."""
     folder = folder.resolve()
     folder.parent.mkdir(parents=True, exist_ok=True)

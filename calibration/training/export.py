@@ -100,10 +100,10 @@ def onnx_bytes(networks: Sequence[Slgcn], projection: Projection | None = None) 
             opset_version=17,
             dynamo=False,
         )
-    return _stored_in_half(buffer.getvalue())
+    return stored_in_half(buffer.getvalue())
 
 
-def _stored_in_half(model: bytes) -> bytes:
+def stored_in_half(model: bytes) -> bytes:
     """The same network with its large weights kept as float16 and cast when it is loaded: half the file.
 
     It computes in float32 as before; ONNX Runtime folds the casts when the session starts.

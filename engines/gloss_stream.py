@@ -1,0 +1,126 @@
+"""A transcript network run while ticks come in: rows of features in, gloss log-probabilities of finished steps out."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engines.errors import BundleError
+from engines.gloss_bundle import FEATURES, SCORES, STATES, GlossBundle
+from engines.landmarks import Landmarks
+from engines.runtime.base import Placement
+from engines.runtime.onnxruntime import Device, OnnxRuntimeEngine
+from engines.tick_features import STRIDE, tick_features_named
+
+Array = NDArray[np.float32]
+
+
+class GlossStream:
+    """One stream through a transcript network. Chunks of any size give what the whole gives.
+
+    Step k tells of the ticks 4k to 4k + 3 (160 ms) since the last `reset`; it comes out `look_ahead` ticks after them.
+    """
+
+    def __init__(
+        self, bundle: GlossBundle, *, threads: int = 1, mirrored: bool = False, device: Device = "auto"
+    ) -> None:
+        """Make the bundle ready to run.
+
+        Args:
+            bundle: network and card.
+            threads: CPU threads for one run.
+            mirrored: the camera shows a mirror image; landmarks are turned back.
+            device: where to run.
+
+        Raises:
+            BundleError: network and card do not belong together.
+            EngineError: the network cannot be executed.
+        """
+        self.glosses = bundle.card.glosses
+        self.look_ahead = bundle.card.look_ahead
+        self._features = tick_features_named(bundle.card.features)
+        self._mirrored = mirrored
+        self._engine = OnnxRuntimeEngine(bundle.model, threads=threads, device=device)
+        shapes = {spec.name: spec.shape for spec in (*self._engine.inputs, *self._engine.outputs)}
+        known = {FEATURES, SCORES, *STATES, *(f"new_{name}" for name in STATES)}
+        width, classes = self._features.width, len(self.glosses) + 1
+        if shapes.keys() != known or shapes[FEATURES][2] != width or shapes[SCORES][2] != classes:
+            raise BundleError(
+                f"the network in {bundle.folder} has tensors {shapes}, its card asks for {width} values a tick and "
+                f"{len(self.glosses)} glosses: network and card do not belong together"
+            )
+        self._zero = {
+            spec.name: np.zeros([1 if size is None else size for size in spec.shape], np.float32)
+            for spec in self._engine.inputs
+            if spec.name in STATES
+        }
+        self.reset()
+        self.accept(np.zeros((STRIDE, width), np.float32))  # allocated now, so that no live tick waits for it
+        self.reset()
+
+    @property
+    def width(self) -> int:
+        """V, values of a tick."""
+        return self._features.width
+
+    def where(self) -> Placement:
+        """Device, runtime, precision, and why."""
+        return self._engine.where()
+
+    def prepare(self, landmarks: Landmarks) -> Array:
+        """The features float32 (V,) of one tick."""
+        return self._features.row(landmarks, mirrored=self._mirrored)
+
+    def reset(self) -> None:
+        """Forget everything: time is broken, or another stream begins."""
+        self._state = dict(self._zero)
+        self._waiting = np.zeros((0, self.width), np.float32)
+        self._to_skip = self.look_ahead // STRIDE
+        self._ticks = 0
+        self._told = 0
+
+    @property
+    def told(self) -> int:
+        """Steps that have come out since the last `reset`: the next one's number."""
+        return self._told
+
+    def accept(self, rows: Array) -> Array:
+        """Take in the next ticks.
+
+        Args:
+            rows: float32 (n, V) from `prepare`, n any number.
+
+        Returns:
+            float32 (k, M + 1): log-probabilities of the steps that are finished with them, label 0 the blank; k may be 0.
+
+        Raises:
+            ValueError: the shape is another one.
+        """
+        if rows.ndim != 2 or rows.shape[1] != self.width:
+            raise ValueError(f"rows must be (n, {self.width}), not {rows.shape}")
+        self._ticks += len(rows)
+        return self._run(rows)
+
+    def finish(self) -> Array:
+        """The stream has ended: the steps (k, M + 1) that are still to come, as if nobody were seen from now on.
+
+        As many come out in all as ticks divided by 4, rounded up. What follows is another stream.
+        """
+        missing = -self._ticks % STRIDE + self.look_ahead
+        found = self._run(np.zeros((missing, self.width), np.float32))
+        self.reset()
+        return found
+
+    def _run(self, rows: Array) -> Array:
+        waiting = np.concatenate([self._waiting, rows.astype(np.float32)])
+        whole = len(waiting) // STRIDE * STRIDE
+        self._waiting = waiting[whole:]
+        if not whole:
+            return np.zeros((0, len(self.glosses) + 1), np.float32)
+        found = self._engine.run({FEATURES: waiting[None, :whole], **self._state})
+        self._state = {name: found[f"new_{name}"] for name in STATES}
+        scores = np.asarray(found[SCORES][0], np.float32)
+        skipped = min(self._to_skip, len(scores))
+        self._to_skip -= skipped
+        self._told += len(scores) - skipped
+        return scores[skipped:]

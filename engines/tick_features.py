@@ -1,0 +1,157 @@
+"""What the transcript network sees of a tick: one row of numbers, by name and version.
+
+Two kinds stand behind one protocol. `POSE_VECTOR` is the pose row of the paper (Cui, Liu and Zhang 2019 as the slides
+compare its features: OpenPose's 25 body, 70 face and 2 x 21 hand points, 411 values) as far as our estimators go: 25 body
+and 2 x 21 hand points, 201 values. The 70 face points are out of reach: `Landmarks` carries no face mesh, eleven points of
+the face are all there is. `KEYPOINTS27` is made of what the spotting encoder computes of a tick anyway.
+
+A row depends on its tick alone, so that a stream may begin anywhere.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engines import skeleton
+from engines.errors import BundleError
+from engines.landmarks import Landmarks
+
+Array = NDArray[np.float32]
+
+STRIDE = 4
+"""Ticks in one step of the transcript: 160 ms."""
+
+BODY = 25
+"""MediaPipe's pose landmarks 0 to 24: face, shoulders, arms, hands' corners, hips. Legs sign nothing."""
+HAND = 21
+MIN_VISIBILITY = skeleton.MIN_VISIBILITY
+HAND_UNITS = 4.0
+"""Hand points are in quarters of a shoulder width, so that an open hand spans about as much as the body's points."""
+
+
+class TickFeatures(Protocol):
+    """One kind of features."""
+
+    @property
+    def name(self) -> str:
+        """With its version, as it stands on a model's card."""
+        ...
+
+    @property
+    def width(self) -> int:
+        """V, values of a tick: x, y and confidence of V / 3 points."""
+        ...
+
+    @property
+    def hands(self) -> tuple[slice, slice]:
+        """The values of the left and of the right hand."""
+        ...
+
+    def row(self, landmarks: Landmarks, *, mirrored: bool = False) -> Array:
+        """The features of one tick.
+
+        Args:
+            landmarks: of one person.
+            mirrored: the picture comes from a mirrored camera: flip it back and swap the sides.
+
+        Returns:
+            float32 (V,), finite; what is unknown is 0, and a value beside it says so.
+        """
+        ...
+
+
+class PoseVector:
+    """Body and hand points as x, y and confidence: (25 + 2 x 21) x 3 = 201 values.
+
+    Body points are relative to mid-shoulder in shoulder widths, and so is each hand's wrist; a hand's other points are
+    relative to its wrist, in quarters of a shoulder width. Without shoulders nothing is known and all is 0.
+    """
+
+    name = "pose-vector-1"
+    width = (BODY + 2 * HAND) * 3
+    hands = (slice(3 * BODY, 3 * (BODY + HAND)), slice(3 * (BODY + HAND), width))
+
+    def row(self, landmarks: Landmarks, *, mirrored: bool = False) -> Array:
+        """float32 (201,)."""
+        aspect = landmarks.width / landmarks.height
+        body = landmarks.pose[:BODY, :2] * np.array([aspect, 1], np.float32)
+        seen = landmarks.pose[:BODY, 3] >= MIN_VISIBILITY  # False where NaN
+        hands = [
+            hand[:, :2] * np.array([aspect, 1], np.float32)
+            for hand in (landmarks.left_hand, landmarks.right_hand)
+        ]
+        out = np.zeros((BODY + 2 * HAND, 3), np.float32)
+        if not (seen[11] and seen[12]):
+            return out.reshape(-1)
+        middle = (body[11] + body[12]) / 2
+        unit = float(np.hypot(*(body[11] - body[12])))
+        if unit < 1e-6:
+            return out.reshape(-1)
+        out[:BODY, :2] = np.where(seen[:, None], (body - middle) / unit, 0)
+        out[:BODY, 2] = seen
+        for first, hand in ((BODY, hands[0]), (BODY + HAND, hands[1])):
+            if np.isnan(hand[0, 0]):
+                continue
+            out[first, :2] = (hand[0] - middle) / unit
+            out[first + 1 : first + HAND, :2] = (hand[1:] - hand[0]) / unit * HAND_UNITS
+            out[first : first + HAND, 2] = 1
+        if mirrored:
+            out = out[_MIRRORED]
+            out[:, 0] = -out[:, 0]
+        return out.reshape(-1)
+
+
+class Keypoints27:
+    """The 27 keypoints of the spotting encoder (`engines.skeleton`) as x, y and confidence: 81 values, placed as above."""
+
+    name = "keypoints27-row-1"
+    width = skeleton.JOINTS * 3
+    hands = (slice(3 * skeleton.LEFT_HAND, 3 * skeleton.RIGHT_HAND), slice(3 * skeleton.RIGHT_HAND, width))
+
+    def row(self, landmarks: Landmarks, *, mirrored: bool = False) -> Array:
+        """float32 (81,)."""
+        points = skeleton.keypoints(landmarks, mirrored=mirrored)
+        out = np.zeros((skeleton.JOINTS, 3), np.float32)
+        left, right = points[skeleton.LEFT_SHOULDER, :2], points[skeleton.RIGHT_SHOULDER, :2]
+        unit = float(np.hypot(*(left - right)))
+        if not unit >= 1e-6:  # NaN too
+            return out.reshape(-1)
+        known = ~np.isnan(points[:, 0])
+        out[known, :2] = (points[known, :2] - (left + right) / 2) / unit
+        out[known, 2] = points[known, 2]
+        for first in (skeleton.LEFT_HAND, skeleton.RIGHT_HAND):
+            fingers = slice(first + 1, first + 10)
+            if known[first]:
+                out[fingers, :2] = (out[fingers, :2] - out[first, :2]) * HAND_UNITS
+        return out.reshape(-1)
+
+
+def _mirrored_rows() -> NDArray[np.int64]:
+    """The row that takes each row's place in a mirror."""
+    body = [0, 4, 5, 6, 1, 2, 3, 8, 7, 10, 9, *(k + 1 if k % 2 else k - 1 for k in range(11, BODY))]
+    left, right = range(BODY, BODY + HAND), range(BODY + HAND, BODY + 2 * HAND)
+    return np.array([*body, *right, *left])
+
+
+_MIRRORED = _mirrored_rows()
+
+POSE_VECTOR = PoseVector()
+KEYPOINTS27 = Keypoints27()
+KNOWN: dict[str, TickFeatures] = {one.name: one for one in (POSE_VECTOR, KEYPOINTS27)}
+
+
+def tick_features_named(name: str) -> TickFeatures:
+    """Features by the name on a card.
+
+    Raises:
+        BundleError: this version of Signspot does not compute them.
+    """
+    if name not in KNOWN:
+        raise BundleError(
+            f"the transcript network was trained on features {name!r}, this version of Signspot computes "
+            f"{', '.join(KNOWN)}: use weights and program of the same version"
+        )
+    return KNOWN[name]
