@@ -31,6 +31,7 @@ from calibration.thresholds import MIN_IMPOSTORS, Alike, digest, hardest, with_t
 from engines.encoders import DEFAULT_ENCODERS, Encoder
 from engines.errors import ConfigError, GalleryError, SignspotError
 from engines.landmarks import Landmarks
+from engines.pose.choice import HOLISTIC, open_pose
 from engines.ticks import TICK_S
 from stream.clock import Tick
 from stream.gallery import Calibration, Gallery, Impostors
@@ -94,6 +95,7 @@ def calibrate(
     contains: Mapping[str, Sequence[str]] | None = None,
     encoders: Sequence[str] = DEFAULT_ENCODERS,
     mirrored: bool = False,
+    pose: str = HOLISTIC,
     progress: Progress | None = None,
 ) -> CalibrationReport:
     """Set the thresholds of a gallery so that background signing gives so many false alarms an hour.
@@ -109,6 +111,7 @@ def calibrate(
         contains: file (its path or its name) -> the glosses that occur in it; where a file is not named, those that
             its name contains.
         encoders: names of shipped encoders, or folders of bundles; those that will run live.
+        pose: the pose estimator for videos.
         mirrored: the videos show a mirror image.
         progress: told how far the work is.
 
@@ -132,9 +135,7 @@ def calibrate(
     with contextlib.ExitStack() as stack:
         estimator = None
         if not all(is_track(path) for path in files):
-            from engines.pose.mediapipe import HolisticPose  # takes most of a second: only where it is used
-
-            estimator = stack.enter_context(HolisticPose())
+            estimator = stack.enter_context(contextlib.closing(open_pose(pose)))
         name = estimator.name if estimator else before.takes[0].estimator
         ready = loaded_encoders(before, encoders, name)
         Similarity(before, list(ready.values()))  # what does not fit is said before the long work

@@ -21,7 +21,7 @@ from calibration.trim import Trim, trim
 from engines.encoders import DEFAULT_ENCODERS, Encoder, load_encoders
 from engines.errors import ClipError, ConfigError, GalleryMismatch, SignspotError
 from engines.landmarks import LandmarkTrack
-from engines.pose.mediapipe import HolisticPose
+from engines.pose.choice import HOLISTIC, open_pose
 from stream.gallery import Exemplars, Gallery, Take
 from stream.tracks import track_of
 
@@ -98,6 +98,7 @@ def enrol_clips(
     *,
     encoders: Sequence[str] = DEFAULT_ENCODERS,
     mirrored: bool = False,
+    pose: str = HOLISTIC,
     processes: int = 2,
     progress: Progress | None = None,
 ) -> EnrolReport:
@@ -108,6 +109,7 @@ def enrol_clips(
         clips: gloss and clip.
         encoders: names of shipped encoders, or folders of bundles.
         mirrored: the clips were filmed by a camera that shows a mirror image.
+        pose: the pose estimator.
         processes: how many clips are posed at the same time.
         progress: told how far each clip is.
 
@@ -117,13 +119,12 @@ def enrol_clips(
         BundleError: an encoder cannot be loaded.
     """
     edition = Gallery.load_or_new(gallery)
-    with (
-        HolisticPose() as estimator
-    ):  # opened here to learn its name: what does not fit is said before the long work
+    # Opened here to learn its name: what does not fit is said before the long work.
+    with contextlib.closing(open_pose(pose)) as estimator:
         ready = loaded_encoders(edition, encoders, estimator.name)
     taught: list[tuple[Enrolled, LandmarkTrack]] = []
     failed: list[Failed] = []
-    for gloss, clip, result in _posed(clips, processes, progress):
+    for gloss, clip, result in _posed(clips, processes, pose, progress):
         if isinstance(result, str):
             failed.append(Failed(gloss, clip, result))
             continue
@@ -281,12 +282,12 @@ def check_fit(edition: Gallery, encoders: Mapping[str, Encoder]) -> None:
 
 
 def _posed(
-    clips: Sequence[tuple[str, Path]], processes: int, progress: Progress | None
+    clips: Sequence[tuple[str, Path]], processes: int, pose: str, progress: Progress | None
 ) -> Iterator[tuple[str, Path, tuple[LandmarkTrack, Trim] | str]]:
     """Landmarks and trim of each clip, or why there are none, in the order in which they are done."""
     if processes <= 1 or len(clips) == 1:
         for gloss, clip in clips:
-            _start_worker(None)
+            _start_worker(pose, None)
             told = (lambda share, gloss=gloss: progress(gloss, share)) if progress is not None else None
             yield gloss, clip, _pose(clip, told)
         return
@@ -295,7 +296,7 @@ def _posed(
     )  # a fork would inherit the threads of mediapipe and ONNX Runtime
     told_queue = context.Queue() if progress is not None else None
     count = min(processes, len(clips))
-    with ProcessPoolExecutor(count, context, _start_worker, (told_queue,)) as pool:
+    with ProcessPoolExecutor(count, context, _start_worker, (pose, told_queue)) as pool:
         waiting: dict[Future[Any], tuple[str, Path]] = {
             pool.submit(_pose_and_tell, number, clip): (gloss, clip)
             for number, (gloss, clip) in enumerate(clips)
@@ -322,11 +323,12 @@ _worker: dict[str, Any] = {}
 """What a worker process keeps from clip to clip: its pose estimator, and the queue to tell progress by."""
 
 
-def _start_worker(told: Any) -> None:
+def _start_worker(pose: str, told: Any) -> None:
     if multiprocessing.parent_process() is not None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
-    if "estimator" not in _worker:
-        _worker["estimator"] = HolisticPose()
+    if _worker.get("pose") != pose:
+        # One process a core works on clips already, so a network gets one thread.
+        _worker.update(pose=pose, estimator=open_pose(pose, threads=1))
     _worker["told"] = told
     if told is not None:
         told.cancel_join_thread()  # a worker that is done waits for nobody to read what it told

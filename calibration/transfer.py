@@ -25,6 +25,7 @@ from calibration.thresholds import with_thresholds
 from engines.encoders import DEFAULT_ENCODERS, Encoder
 from engines.errors import ConfigError, GalleryError, GalleryMismatch
 from engines.landmarks import LandmarkTrack
+from engines.pose.choice import HOLISTIC, family, open_pose
 from stream.clock import Tick
 from stream.gallery import Gallery, Take, Transfer
 from stream.spotting import LEAD, RULES, Similarity
@@ -103,6 +104,7 @@ def transfer(
     iterations: int = 1,
     min_score: float | None = None,
     mirrored: bool = False,
+    pose: str = HOLISTIC,
     progress: Progress | None = None,
 ) -> TransferReport:
     """Add the best matches of each gloss in unlabelled signing to its exemplars.
@@ -118,6 +120,7 @@ def transfer(
         iterations: rounds; each searches with what the last one took.
         min_score: fused cosine that a match needs; by default the evidence that the live path asks of a spotting.
         mirrored: the videos show a mirror image.
+        pose: the pose estimator for videos.
         progress: told how far the work is.
 
     Raises:
@@ -135,9 +138,7 @@ def transfer(
     with contextlib.ExitStack() as stack:
         estimator = None
         if not all(is_track(path) for path in videos):
-            from engines.pose.mediapipe import HolisticPose  # takes most of a second: only where it is used
-
-            estimator = stack.enter_context(HolisticPose())
+            estimator = stack.enter_context(contextlib.closing(open_pose(pose)))
         ready = loaded_encoders(edition, encoders, estimator.name if estimator else _estimator(edition))
         Similarity(edition, list(ready.values()))  # what does not fit is said before the long work
         posed = []
@@ -205,7 +206,7 @@ def _estimator(edition: Gallery) -> str:
 
 def _check_estimator(edition: Gallery, video: _Video) -> None:
     for tick in video.ticks[:1]:
-        if tick.landmarks.estimator != _estimator(edition):
+        if family(tick.landmarks.estimator) != family(_estimator(edition)):
             raise GalleryMismatch(
                 f"{video.path} was posed by {tick.landmarks.estimator!r}, the gallery {edition.path} by "
                 f"{_estimator(edition)!r}: exemplars of both cannot stand in one gallery; give the video itself"

@@ -16,6 +16,7 @@ from engines.bundle import ModelBundle
 from engines.errors import BundleError
 from engines.features import features_named
 from engines.landmarks import Landmarks
+from engines.pose.choice import family
 from engines.resampling import TICKS
 from engines.runtime.base import Placement
 from engines.runtime.onnxruntime import Device, OnnxRuntimeEngine
@@ -115,7 +116,7 @@ class BundleEncoder:
         self._output = self._engine.outputs[0].name
         self._bundle = bundle
         self._mirrored = mirrored
-        what = (card.name, card.model_sha256, estimator, card.features, card.window_lengths)
+        what = (card.name, card.model_sha256, family(estimator), card.features, card.window_lengths)
         self._fingerprint = hashlib.sha256(msgspec.json.encode(what)).hexdigest()
         # What is compiled or allocated on first use is done here, so that no live tick waits for it.
         self.embed([np.zeros((TICKS, self._features.rows, 3), np.float32)])

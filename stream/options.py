@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from engines.encoders import DEFAULT_ENCODERS
+from engines.pose.choice import HOLISTIC, POSES
 
 
 def add_encoder_option(parser: argparse._ActionsContainer) -> None:
@@ -15,4 +16,12 @@ def add_encoder_option(parser: argparse._ActionsContainer) -> None:
         metavar="NAME",
         help="a shipped encoder or a bundle's folder; give it again to use several together "
         f"(default: {', '.join(DEFAULT_ENCODERS)})",
+    )
+
+
+def add_pose_option(parser: argparse._ActionsContainer) -> None:
+    """Declare `--pose`, the same for every command that poses pictures; `open_pose` takes what it gives."""
+    what = "; ".join(f"{name}: {text}" for name, text in POSES.items())
+    parser.add_argument(
+        "--pose", default=HOLISTIC, metavar="NAME", help=f"pose estimator ({what}; default: {HOLISTIC})"
     )

@@ -12,6 +12,7 @@ import av.error
 from engines.errors import SourceUnreadable
 from engines.landmarks import Landmarks, LandmarkTrack
 from engines.pose.base import PoseEstimator
+from engines.pose.choice import open_pose
 from engines.ticks import TICK_HZ
 from stream.degradation import Level
 from stream.frame import Frame
@@ -62,9 +63,7 @@ def track_of_frames(
     """
     with contextlib.ExitStack() as stack:
         if estimator is None:
-            from engines.pose.mediapipe import HolisticPose  # takes most of a second: only where it is used
-
-            estimator = stack.enter_context(HolisticPose())
+            estimator = stack.enter_context(contextlib.closing(open_pose()))
         ticks, start_s = _ticks(frames, PoseStage(estimator))
     if not ticks:
         raise SourceUnreadable(f"{name} has no picture that can be decoded: check that it plays elsewhere")

@@ -13,7 +13,7 @@ from calibration.transfer import K, remove_transferred, transfer
 from engines.encoders import DEFAULT_ENCODERS
 from engines.errors import ConfigError
 from stream.gallery import Gallery
-from stream.options import add_encoder_option
+from stream.options import add_encoder_option, add_pose_option
 
 SUMMARY = (
     "Search unlabelled signing for the signs of a gallery, and take the best matches as further exemplars.\n"
@@ -54,6 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--mirrored", action="store_true", help="the videos show a mirror image")
     parser.add_argument("--remove", action="store_true", help="take away all that was ever taken this way")
     add_encoder_option(parser)
+    add_pose_option(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -93,6 +94,7 @@ def _transfer(console: Console, args: argparse.Namespace, names: list[str] | tup
             iterations=args.iterations,
             min_score=args.min_score,
             mirrored=args.mirrored,
+            pose=args.pose,
             progress=lambda what, share: bar.update(task, description=what, completed=share),
         )
     for gloss, matches in report.taken.items():

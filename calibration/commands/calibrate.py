@@ -15,7 +15,7 @@ from calibration.calibrate import CalibrationReport, calibrate
 from calibration.evaluation.rates import poisson_bounds
 from engines.encoders import DEFAULT_ENCODERS
 from engines.errors import ConfigError
-from stream.options import add_encoder_option
+from stream.options import add_encoder_option, add_pose_option
 
 SUMMARY = (
     "Set each sign's threshold so that signing (or whatever the camera sees) that is not the sign gives no more than\n"
@@ -55,6 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--mirrored", action="store_true", help="the videos show a mirror image")
     add_encoder_option(parser)
+    add_pose_option(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -81,6 +82,7 @@ def run(args: argparse.Namespace) -> int:
             contains=contained(args.contains),
             encoders=args.encoder or DEFAULT_ENCODERS,
             mirrored=args.mirrored,
+            pose=args.pose,
             progress=progress,
         )
     _print(console, report)

@@ -16,7 +16,7 @@ from calibration.recording import record_clip
 from engines.encoders import DEFAULT_ENCODERS
 from engines.errors import ConfigError
 from stream.gallery import CLIPS, Gallery
-from stream.options import add_encoder_option
+from stream.options import add_encoder_option, add_pose_option
 from stream.sources import open_source
 
 SUMMARY = (
@@ -35,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--gallery", type=Path, required=True, metavar="DIR", help="where the signs are kept")
     parser.add_argument("--mirrored", action="store_true", help="the clips or the camera show a mirror image")
     add_encoder_option(parser)
+    add_pose_option(parser)
     parser.add_argument(
         "--processes", type=int, default=2, metavar="N", help="clips worked on at the same time (default: 2)"
     )
@@ -110,6 +111,7 @@ def _enrol(args: argparse.Namespace, console: Console, clips: Sequence[tuple[str
             clips,
             encoders=args.encoder or DEFAULT_ENCODERS,
             mirrored=args.mirrored,
+            pose=args.pose,
             processes=args.processes,
             progress=progress,
         )

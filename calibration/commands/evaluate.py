@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 from collections import Counter
 from collections.abc import Sequence
@@ -30,10 +31,10 @@ from engines.encoders import FUSION_WEIGHTS, Encoder, load_encoders
 from engines.errors import ConfigError
 from engines.features import KNOWN, Features
 from engines.landmarks import Landmarks
-from engines.pose.mediapipe import HolisticPose
+from engines.pose.choice import HOLISTIC, open_pose
 from engines.ticks import TICK_S
 from stream.gallery import Gallery
-from stream.options import add_encoder_option
+from stream.options import add_encoder_option, add_pose_option
 from stream.spotting import Spotted
 
 SUMMARY = (
@@ -71,6 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--annotations", type=Path, required=True, metavar="FILE", help="what is signed when"
     )
     spotting.add_argument("--videos", type=Path, required=True, metavar="DIR", help="the annotated videos")
+    add_pose_option(spotting)
     spotting.add_argument(
         "--pictures",
         type=Path,
@@ -146,8 +148,8 @@ def _oneshot(args: argparse.Namespace) -> int:
     form = form_of(args.data)
     if args.glosses == "dev" and form != "wlasl":
         raise ConfigError(f"{args.data}: --glosses dev is for files in the form of wlasl_hands.npz")
-    with HolisticPose() as estimator:
-        encoders = load_encoders(args.encoder, estimator=estimator.name)
+    # Its clips are landmarks: the pose estimator's name only goes into a fingerprint that nothing is compared with.
+    encoders = load_encoders(args.encoder, estimator=HOLISTIC)
     with Console(stderr=True).status("reading and embedding clips"):
         found = _score(args.data, encoders, dev=args.glosses == "dev")
     if args.json:
@@ -200,7 +202,7 @@ def _spotting(args: argparse.Namespace) -> int:
     if args.pictures is not None:
         args.pictures.mkdir(parents=True, exist_ok=True)
     results: list[VideoResult] = []
-    with HolisticPose() as estimator:
+    with contextlib.closing(open_pose(args.pose)) as estimator:
         encoders = load_encoders(args.encoder, estimator=estimator.name)
         for name, signs in track(truth.videos.items(), "spotting", console=console, transient=True):
             shifts = SHIFTS if args.pictures is not None else ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 from pathlib import Path
 
 from rich.console import Console
@@ -12,9 +13,9 @@ from calibration.explain import Explanation, explain
 from calibration.pictures import save_curves
 from engines.encoders import load_encoders
 from engines.errors import GalleryError
-from engines.pose.mediapipe import HolisticPose
+from engines.pose.choice import open_pose
 from stream.gallery import Gallery
-from stream.options import add_encoder_option
+from stream.options import add_encoder_option, add_pose_option
 
 SUMMARY = (
     "Say why signs were spotted in a clip, or what blocked them: scores, thresholds, rivals, and a picture."
@@ -36,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the picture of similarity over time (default: CLIP's name with -explained.png, in this folder)",
     )
     add_encoder_option(parser)
+    add_pose_option(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -50,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
         raise GalleryError(
             f"the gallery {args.gallery} has no {args.gloss!r}: `signspot gallery list` shows what it has"
         )
-    with console.status(f"playing {args.clip}"), HolisticPose() as estimator:
+    with console.status(f"playing {args.clip}"), contextlib.closing(open_pose(args.pose)) as estimator:
         encoders = load_encoders(args.encoder, estimator=estimator.name, mirrored=args.mirrored)
         found = explain(args.clip, gallery, encoders, estimator, gloss=args.gloss)
     _print(console, args.clip, found)

@@ -214,8 +214,8 @@ def _along(layer: nn.Conv1d, x: Tensor) -> Tensor:
     tap = place[:, None] - place[None, :] + layer.kernel_size[0] // 2  # of input place and output place
     padded = F.pad(layer.weight[0], (length, length))
     matrix = padded[:, tap.clamp(-length, layer.kernel_size[0] + length - 1) + length]  # (C, L, L')
-    assert layer.bias is not None
-    return x.flatten(1) @ matrix.transpose(0, 1).reshape(x.shape[1] * x.shape[2], length) + layer.bias
+    rows = x.flatten(1) @ matrix.transpose(0, 1).reshape(x.shape[1] * x.shape[2], length)
+    return rows if layer.bias is None else rows + layer.bias
 
 
 def _kept(y: Tensor, drop: float, reach: Tensor) -> Tensor:

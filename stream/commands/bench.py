@@ -21,13 +21,13 @@ from rich.table import Table
 
 from engines.encoders import Encoder, load_encoders
 from engines.errors import ConfigError
-from engines.pose.mediapipe import HolisticPose
+from engines.pose.choice import open_pose
 from stream.bench import STAND_IN_SIGNS, Measurement, TickLog, measure, peak_rss_mb, stand_in_gallery
 from stream.events import Detection
 from stream.gallery import GalleryWatcher
 from stream.latency import percentiles
 from stream.loopback import measure_loopback
-from stream.options import add_encoder_option
+from stream.options import add_encoder_option, add_pose_option
 from stream.pipeline import Pipeline
 from stream.publisher import Publisher, Stamper
 from stream.sources import open_source
@@ -63,6 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="as for `signspot live` (default: realtime)",
     )
     add_encoder_option(parser)
+    add_pose_option(parser)
     parser.add_argument(
         "--threads", type=int, default=1, metavar="N", help="CPU threads of each encoder (default: 1)"
     )
@@ -108,7 +109,7 @@ def _measured(args: argparse.Namespace) -> tuple[dict[str, Any], Measurement]:
     lags_ms: list[float] = []
     log = TickLog()
     with contextlib.ExitStack() as stack:
-        estimator = stack.enter_context(HolisticPose())
+        estimator = stack.enter_context(contextlib.closing(open_pose(args.pose)))
         encoders = load_encoders(args.encoder, estimator=estimator.name, threads=args.threads)
         gallery = args.gallery
         if gallery is None:

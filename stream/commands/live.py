@@ -11,13 +11,14 @@ from pathlib import Path
 
 from engines.encoders import Encoder, load_encoders
 from engines.errors import ConfigError
-from engines.pose.mediapipe import HolisticPose
+from engines.pose.base import PoseEstimator
+from engines.pose.choice import open_pose
 from stream.address import DEFAULT_ADDRESS
 from stream.curve import read_server_keys
 from stream.events import Message
 from stream.gallery import GalleryWatcher
 from stream.ledger import LedgerWriter
-from stream.options import add_encoder_option
+from stream.options import add_encoder_option, add_pose_option
 from stream.pipeline import Options, Pipeline
 from stream.publisher import Publisher, Stamper
 from stream.recording import Recorder
@@ -67,6 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     watch.add_argument("--mirrored", action="store_true", help="the camera shows a mirror image")
     add_encoder_option(watch)
+    add_pose_option(watch)
     watch.add_argument(
         "--threads", type=int, default=1, metavar="N", help="CPU threads of each encoder (default: 1)"
     )
@@ -109,7 +111,7 @@ def run(args: argparse.Namespace) -> int:
         size=_size(args.camera_size),
         fps=args.camera_fps,
     )
-    with _terminable(), HolisticPose() as estimator:
+    with _terminable(), contextlib.closing(open_pose(args.pose)) as estimator:
         encoders = load_encoders(
             args.encoder, estimator=estimator.name, threads=args.threads, mirrored=args.mirrored
         )
@@ -142,7 +144,7 @@ def _size(text: str) -> tuple[int, int]:
 
 
 def run_source(
-    args: argparse.Namespace, source: Source, estimator: HolisticPose, encoders: Sequence[Encoder]
+    args: argparse.Namespace, source: Source, estimator: PoseEstimator, encoders: Sequence[Encoder]
 ) -> int:
     """Run one source through the pipeline with the options of `live`; also used by `signspot demo`."""
     galleries = GalleryWatcher(args.gallery) if args.gallery else None

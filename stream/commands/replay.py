@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from engines.encoders import load_encoders
-from engines.pose.mediapipe import HolisticPose
+from engines.pose.choice import open_pose, pose_of
 from stream.events import Detection, Hypothesis, Message
 from stream.options import add_encoder_option
 from stream.recording import Recorder, read_messages
@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
         sinks: list[Callable[[Message], None]] = [messages.append]
         if args.record is not None:
             sinks.append(stack.enter_context(Recorder(args.record)).write)
-        estimator = stack.enter_context(HolisticPose())
+        estimator = stack.enter_context(contextlib.closing(open_pose(pose_of(setup.estimator))))
         encoders = load_encoders(args.encoder, estimator=estimator.name, mirrored=setup.mirrored)
         progress = stack.enter_context(Progress(console=Console(stderr=True), transient=True))
         bar = progress.add_task("replaying", total=frames_in(args.run))

@@ -198,3 +198,12 @@ def test_the_shipped_encoder_is_whole_and_says_where_it_comes_from() -> None:
     assert card.trained_on
     assert card.licence
     assert card.metrics
+
+
+def test_holistic_and_blaze_share_a_gallery(encoder: BundleEncoder) -> None:
+    """They are the same networks by the same rules: whoever enrolled with one need not enrol again for the other."""
+    prints = {
+        BundleEncoder(encoder._bundle, estimator=name).fingerprint
+        for name in ("holistic-0.10.21-c1", "blaze-0.10.21-c1", "wholebody-0.10.21-c1")
+    }
+    assert len(prints) == 2

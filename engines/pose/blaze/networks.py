@@ -1,0 +1,113 @@
+"""MediaPipe's networks as ONNX: converted from the installed wheel when first used, then kept.
+
+What is kept lies in the user's cache folder under a name made of the TFLite file's SHA-256 and the converter's
+version; a file that is damaged, or that cannot be written, is converted anew: nothing is trusted from elsewhere.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+
+from engines.errors import EngineError, PoseError
+from engines.pose.blaze.convert import to_onnx
+from engines.pose.blaze.tflite import mediapipe_folder, read_tflite
+from engines.runtime.base import Engine
+from engines.runtime.onnxruntime import OnnxRuntimeEngine
+
+CONVERTER = 1
+"""Raised whenever the same TFLite file is converted to another network."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One of MediaPipe's networks."""
+
+    file: str  # in the mediapipe package
+    side: int  # of the pictures it takes, pixels
+    outputs: dict[int, str]  # which of its outputs are wanted -> name
+    low: float = 0.0  # what black is to it
+    border: int = cv2.BORDER_REPLICATE  # what is outside the picture
+
+
+PERSON = Source(
+    "modules/pose_detection/pose_detection.tflite",
+    224,
+    {0: "boxes", 1: "scores"},
+    low=-1.0,
+    border=cv2.BORDER_CONSTANT,
+)
+POSE = Source(
+    "modules/pose_landmark/pose_landmark_full.tflite",
+    256,
+    {0: "landmarks", 1: "presence", 3: "heatmap", 4: "world"},
+)
+RECROP = Source("modules/holistic_landmark/hand_recrop.tflite", 256, {0: "points"})
+HAND = Source(
+    "modules/hand_landmark/hand_landmark_full.tflite", 224, {0: "landmarks", 1: "presence", 3: "world"}
+)
+PALM = Source("modules/palm_detection/palm_detection_full.tflite", 192, {0: "boxes", 1: "scores"})
+"""Holistic finds hands by the body and needs no palm detector; it is here for whoever has hands without a body."""
+
+
+def cache_folder() -> Path:
+    """Where converted networks are kept: $XDG_CACHE_HOME/signspot, by default ~/.cache/signspot."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "signspot" / "networks"
+
+
+def network(source: Source) -> bytes:
+    """One network as an ONNX model, from the cache or converted.
+
+    Raises:
+        MissingExtra: mediapipe or onnx is not installed.
+        PoseError: the wheel lacks the file.
+        EngineError: the file is damaged or cannot be converted.
+    """
+    path = mediapipe_folder() / source.file
+    try:
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise PoseError(
+            f"the mediapipe wheel does not ship {source.file} ({error.strerror}): pip install mediapipe==0.10.21"
+        ) from error
+    kept = cache_folder() / f"{path.stem}-{digest[:16]}-{CONVERTER}.onnx"
+    seal = kept.with_suffix(".sha256")
+    try:
+        model = kept.read_bytes()
+        if hashlib.sha256(model).hexdigest() == seal.read_text():
+            return model
+    except OSError:
+        pass  # not there yet
+    model = to_onnx(read_tflite(path), outputs=source.outputs, low=source.low, high=1.0)
+    try:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        _replace(kept, model)
+        _replace(seal, hashlib.sha256(model).hexdigest().encode())
+    except OSError:
+        pass  # no cache: two seconds more at the next start
+    return model
+
+
+def engine(source: Source, threads: int) -> Engine:
+    """One network, ready to run.
+
+    Raises:
+        MissingExtra, PoseError, EngineError: as `network`, or ONNX Runtime cannot execute it.
+    """
+    try:
+        return OnnxRuntimeEngine(network(source), threads=threads, device="cpu")
+    except EngineError as error:
+        raise EngineError(f"{Path(source.file).name}: {error}") from error
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write a file as a whole: other processes see the old one or the new one."""
+    handle, fresh = tempfile.mkstemp(dir=path.parent)
+    with os.fdopen(handle, "wb") as file:
+        file.write(content)
+    os.replace(fresh, path)
