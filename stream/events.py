@@ -8,6 +8,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from stream.visibility import View
+
 SCHEMA_VERSION = 1
 
 
@@ -110,7 +112,7 @@ class Status(Event, frozen=True, kw_only=True):
     state: SourceState
     state_reason: str  # "" when there is nothing to say
     people: int | Literal["unknown"]
-    view: Literal["ok", "no person", "no raised hand", "cut off", "unknown"]  # what a user gets wrong first
+    view: View  # what a user gets wrong first
     view_hint: str  # what to do about it, "" when ok
     fps_in: float  # decoded frames a second, last 5 s
     fps_processed: float  # ticks a second, last 5 s

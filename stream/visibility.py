@@ -1,4 +1,4 @@
-"""What a user gets wrong first: nobody in view, no raised hand, or a person cut off at the frame's edge."""
+"""What a user gets wrong first: nobody in view, no raised hand, or a person or a hand cut off at the frame's edge."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from collections import deque
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engines.landmarks import Landmarks
 
-View = Literal["ok", "no person", "no raised hand", "cut off", "unknown"]
+View = Literal["ok", "no person", "no raised hand", "cut off", "hand outside", "unknown"]
 
 HINTS: dict[View, str] = {
     "ok": "",
@@ -17,6 +18,7 @@ HINTS: dict[View, str] = {
     "no person": "nobody is seen: step in front of the camera, with light on the face",
     "no raised hand": "no hand is raised: signs are seen between hip and head",
     "cut off": "part of the head or of the shoulders is outside the picture: step back or move the camera",
+    "hand outside": "a raised hand leaves the picture: step back or move the camera",
 }
 
 NOSE, LEFT_SHOULDER, RIGHT_SHOULDER, LEFT_WRIST, RIGHT_WRIST = 0, 11, 12, 15, 16
@@ -24,6 +26,11 @@ RESTING = 1.35
 """Shoulder widths below the shoulders from which a hand counts as resting, as when a clip is trimmed."""
 PERSON_S = 1.0
 HAND_S = 5.0
+SIGNING = 1.0
+"""Shoulder widths below the shoulders above which a hand that is not seen must be signing: it may rest at the waist."""
+OUTSIDE_S = 3.0
+OUTSIDE_SHARE = 0.2
+"""Share of the last three seconds that a raised hand has to be outside; a single sign at the edge is none of it."""
 
 
 class ViewMonitor:
@@ -33,6 +40,7 @@ class ViewMonitor:
         self._person: deque[bool] = deque(maxlen=int(PERSON_S * 25))
         self._inside: deque[bool] = deque(maxlen=int(PERSON_S * 25))
         self._hand: deque[bool] = deque(maxlen=int(HAND_S * 25))
+        self._outside: deque[bool] = deque(maxlen=int(OUTSIDE_S * 25))
 
     def push(self, landmarks: Landmarks) -> None:
         """Take in one tick."""
@@ -42,6 +50,7 @@ class ViewMonitor:
             trunk = landmarks.pose[[NOSE, LEFT_SHOULDER, RIGHT_SHOULDER], :2]
             self._inside.append(bool(np.all((trunk > 0.0) & (trunk < 1.0))))
         self._hand.append(seen and _raised(landmarks))
+        self._outside.append(seen and _outside(landmarks))
 
     def view(self) -> View:
         """The verdict on the last second (five for a raised hand); "unknown" until there is enough to tell."""
@@ -51,6 +60,8 @@ class ViewMonitor:
             return "no person"
         if np.mean(self._inside) < 0.5:
             return "cut off"
+        if sum(self._outside) >= OUTSIDE_SHARE * (self._outside.maxlen or 0):
+            return "hand outside"
         if len(self._hand) == self._hand.maxlen and not any(self._hand):
             return "no raised hand"
         return "ok"
@@ -58,8 +69,21 @@ class ViewMonitor:
 
 def _raised(landmarks: Landmarks) -> bool:
     """Whether a hand is seen that is not resting: by its wrist's height against the shoulders."""
-    places = landmarks.pose[:, :2] * (landmarks.width, landmarks.height)
-    left, right = places[LEFT_SHOULDER], places[RIGHT_SHOULDER]
-    lowest = (left[1] + right[1]) / 2 + RESTING * float(np.linalg.norm(left - right))
+    places, lowest = _places(landmarks, RESTING)
     hands = (("left_hand", LEFT_WRIST), ("right_hand", RIGHT_WRIST))
     return any(landmarks.has(hand) and bool(places[wrist, 1] < lowest) for hand, wrist in hands)
+
+
+def _outside(landmarks: Landmarks) -> bool:
+    """Whether a wrist that cannot be resting lies beside, above or below the picture, where the body says it must be."""
+    places, lowest = _places(landmarks, SIGNING)
+    wrists = places[[LEFT_WRIST, RIGHT_WRIST]]
+    beyond = ((wrists < 0) | (wrists > (landmarks.width, landmarks.height))).any(1)
+    return bool((beyond & (wrists[:, 1] < lowest)).any())
+
+
+def _places(landmarks: Landmarks, below: float) -> tuple[NDArray[np.float32], float]:
+    """The body's landmarks (33, 2) in pixels, and the height that far below the shoulders."""
+    places = landmarks.pose[:, :2] * np.array([landmarks.width, landmarks.height], np.float32)
+    left, right = places[LEFT_SHOULDER], places[RIGHT_SHOULDER]
+    return places, float((left[1] + right[1]) / 2 + below * np.linalg.norm(left - right))

@@ -10,14 +10,19 @@ from stream.visibility import ViewMonitor
 
 
 def person(
-    *, hand: bool = True, nose_y: float = 0.3, shoulder_x: float = 0.7, wrist_y: float = 0.5
+    *,
+    hand: bool = True,
+    nose_y: float = 0.3,
+    shoulder_x: float = 0.7,
+    wrist_y: float = 0.5,
+    wrist_x: float = 0.4,
 ) -> Landmarks:
     seen = Landmarks.absent(640, 480, "made by hand")
     pose = np.full((33, 4), 0.5, np.float32)
     pose[0, :2] = 0.5, nose_y
     pose[11, :2] = shoulder_x, 0.5
     pose[12, :2] = 0.3, 0.5
-    pose[16, :2] = 0.4, wrist_y
+    pose[16, :2] = wrist_x, wrist_y
     parts = {
         name: getattr(seen, name)
         for name in ("left_hand", "pose_world", "left_hand_world", "right_hand_world")
@@ -45,7 +50,18 @@ def after(landmarks: Landmarks, seconds: float) -> str:
         (person(hand=False), 3, "ok"),  # hands may rest for a while
         (person(nose_y=-0.05), 6, "cut off"),  # head above the picture
         (person(shoulder_x=1.1), 6, "cut off"),  # shoulder beside it
+        (person(wrist_x=-0.05), 6, "hand outside"),  # the hand is beside the picture
+        (person(wrist_y=-0.05), 6, "hand outside"),  # above it
+        (person(wrist_y=1.02), 6, "hand outside"),  # below it, in signing space
+        (person(wrist_x=-0.05, wrist_y=1.3), 6, "no raised hand"),  # it rests beside the picture
     ],
 )
 def test_the_view_is_named(landmarks: Landmarks, seconds: float, verdict: str) -> None:
     assert after(landmarks, seconds) == verdict
+
+
+def test_a_sign_that_leaves_the_picture_for_a_moment_is_no_trouble() -> None:
+    monitor = ViewMonitor()
+    for tick in range(150):
+        monitor.push(person(wrist_x=-0.05 if tick % 75 < 10 else 0.4))
+    assert monitor.view() == "ok"
