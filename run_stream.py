@@ -61,6 +61,7 @@ COMMANDS = {
     "synth": ("calibration.commands.synth", "the synthetic signer: made-up signs with exact ground truth"),
     "corpus": ("calibration.commands.corpus", "what a corpus of gloss sentences holds"),
     "train": ("calibration.commands.train", "train an encoder"),
+    "engines": ("calibration.commands.engines", "import published checkpoints as model bundles"),
 }
 """Sub-command -> (module, one line). A module is imported only when called, so that start-up stays quick."""
 

@@ -53,6 +53,10 @@ class BundleError(SignspotError):
     """A model bundle that is damaged, incomplete, or fails its hash."""
 
 
+class CheckpointError(SignspotError):
+    """A checkpoint to import that is damaged, of another network, or would need code to be run."""
+
+
 class EngineError(SignspotError):
     """A runtime that is not installed, or a network that it cannot execute."""
 

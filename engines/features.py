@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from engines import joints, kinematics, skeleton
+from engines import joints, kinematics, sam_slr, skeleton
 from engines.errors import BundleError
 from engines.landmarks import Landmarks
 from engines.resampling import TICKS
@@ -59,7 +60,23 @@ ANGLES = Features(
     present=joints.PRESENT,
     edges=kinematics.EDGES,
 )
-KNOWN = {one.name: one for one in (KEYPOINTS, ANGLES)}
+SAM_SLR = tuple(
+    Features(
+        name=sam_slr.features_version(stream),
+        prepare=skeleton.keypoints,
+        window_input=partial(sam_slr.window_input, stream=stream),
+        rows=skeleton.JOINTS,
+        channels=sam_slr.CHANNELS,
+        joints=skeleton.JOINTS,
+        present=sam_slr.CONFIDENCE,
+        edges=skeleton.EDGES,
+    )
+    for stream in sam_slr.STREAMS
+)
+"""For imported checkpoints: in the order of `sam_slr.STREAMS`."""
+KNOWN = {one.name: one for one in (KEYPOINTS, ANGLES, *SAM_SLR)}
+PICTURES = "rgb16x224-1"
+"""Windows of 16 pictures uint8 (224, 224, 3), RGB: what imported I3D networks take. No command feeds them yet."""
 
 
 def features_named(name: str) -> Features:
@@ -68,6 +85,11 @@ def features_named(name: str) -> Features:
     Raises:
         BundleError: this version of Signspot does not compute them.
     """
+    if name == PICTURES:
+        raise BundleError(
+            "the network takes pictures, and encoders are fed landmarks alone so far: it can be run through "
+            "engines.runtime, and not as an encoder"
+        )
     if name not in KNOWN:
         raise BundleError(
             f"the network was trained on features {name!r}, this version of Signspot computes "
