@@ -115,10 +115,10 @@ class _Writer:
     def picture(self, low: float, high: float) -> None:
         """From uint8 NHWC to the network's input, NCHW."""
         scale = self._constant("scale", np.array((high - low) / 255, np.float32))
-        self._node("Transpose", ["image"], "planes", perm=list(Axis4))
-        self._node("Cast", ["planes"], "float", to=1)
+        self._node("Cast", ["image"], "float", to=1)  # first: TensorRT takes bytes for nothing else
+        self._node("Transpose", ["float"], "planes", perm=list(Axis4))
         start = _name(self.network.inputs[0])
-        self._node("Mul", ["float", scale], start if low == 0 else "scaled")
+        self._node("Mul", ["planes", scale], start if low == 0 else "scaled")
         if low != 0:
             self._node("Add", ["scaled", self._constant("low", np.array(low, np.float32))], start)
 

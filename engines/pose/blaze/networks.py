@@ -20,7 +20,7 @@ from engines.pose.blaze.tflite import mediapipe_folder, read_tflite
 from engines.runtime.base import Engine
 from engines.runtime.onnxruntime import OnnxRuntimeEngine
 
-CONVERTER = 1
+CONVERTER = 2
 """Raised whenever the same TFLite file is converted to another network."""
 
 
