@@ -72,7 +72,7 @@ def fill_hands(hands: Wide, out: Array) -> None:
     for t in range(len(hands)):
         for side in range(2):
             hand = hands[t, side]
-            if math.isnan(hand[0, 0]):
+            if math.isnan(hand[0, 0] + hand[0, 2]):  # without depth its angles are unknown
                 continue
             sign = 1.0 if side == 0 else -1.0
             axes = kinematics.hand_axes(hand, sign)

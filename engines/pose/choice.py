@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from engines.errors import ConfigError
 from engines.pose.base import PoseEstimator
 
 HOLISTIC = "holistic"
 BLAZE = "blaze"
+WHOLEBODY = "wholebody"
 POSES = {
     HOLISTIC: "MediaPipe's own Holistic graph",
     BLAZE: "the same networks on Signspot's engines",
+    f"{WHOLEBODY}:FILE.onnx": "a 133-keypoint network of your own, HRNet or RTMPose; 2D alone",
 }
 """Name -> what it is, for `--help`."""
 
@@ -18,7 +22,7 @@ def open_pose(name: str = HOLISTIC, *, threads: int | None = None) -> PoseEstima
     """Open a pose estimator; whoever asks for it closes it.
 
     Args:
-        name: one of `POSES`.
+        name: one of `POSES`; after the file may stand `,mean=R/G/B` and `,std=R/G/B`, of colours from 0 to 255.
         threads: CPU threads for a network, where the estimator leaves that to us.
 
     Raises:
@@ -34,7 +38,34 @@ def open_pose(name: str = HOLISTIC, *, threads: int | None = None) -> PoseEstima
         from engines.pose.blaze.estimator import BlazePose
 
         return BlazePose(threads=threads)
+    kind, _, rest = name.partition(":")
+    if kind == WHOLEBODY:
+        from engines.pose.wholebody import WholeBodyPose
+
+        path, options = _wholebody(rest)
+        return WholeBodyPose(path, mean=options.get("mean"), std=options.get("std"), threads=threads or 1)
     raise ConfigError(f"there is no pose estimator {name!r}: choose one of {', '.join(POSES)}")
+
+
+def _wholebody(words: str) -> tuple[Path, dict[str, list[float]]]:
+    """`FILE.onnx,mean=R/G/B,std=R/G/B` to the file and what is given of its normalisation."""
+    file, *rest = words.split(",")
+    options: dict[str, list[float]] = {}
+    for word in rest:
+        key, _, values = word.partition("=")
+        try:
+            options[key] = [float(value) for value in values.split("/")]
+        except ValueError:
+            options[key] = []
+        if key not in ("mean", "std") or len(options[key]) != 3:
+            raise ConfigError(
+                f"--pose {WHOLEBODY}:{words}: after the file may stand mean=R/G/B and std=R/G/B, not {word!r}"
+            )
+    if not file:
+        raise ConfigError(
+            f"pose estimator {WHOLEBODY}: name the network's file, --pose {WHOLEBODY}:FILE.onnx"
+        )
+    return Path(file), options
 
 
 def pose_of(estimator: str) -> str:

@@ -93,6 +93,11 @@ class OnnxRuntimeEngine:
         """Specs of the outputs."""
         return self._outputs
 
+    @property
+    def metadata(self) -> dict[str, str]:
+        """What the network's file says of itself beyond its graph, by name."""
+        return dict(self._session.get_modelmeta().custom_metadata_map)
+
     def where(self) -> Placement:
         """Device, runtime, precision, and why."""
         return self._placement

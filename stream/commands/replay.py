@@ -25,6 +25,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("run", type=Path, metavar="DIR", help="folder made by `--record-run`")
     parser.add_argument("--record", type=Path, metavar="FILE", help="write the messages as lines of JSON")
+    parser.add_argument(
+        "--pose",
+        metavar="NAME",
+        help="pose estimator (default: the run's; one of your own has to be named again)",
+    )
     add_encoder_option(parser)
 
 
@@ -36,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
         sinks: list[Callable[[Message], None]] = [messages.append]
         if args.record is not None:
             sinks.append(stack.enter_context(Recorder(args.record)).write)
-        estimator = stack.enter_context(contextlib.closing(open_pose(pose_of(setup.estimator))))
+        estimator = stack.enter_context(contextlib.closing(open_pose(args.pose or pose_of(setup.estimator))))
         encoders = load_encoders(args.encoder, estimator=estimator.name, mirrored=setup.mirrored)
         progress = stack.enter_context(Progress(console=Console(stderr=True), transient=True))
         bar = progress.add_task("replaying", total=frames_in(args.run))
