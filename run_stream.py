@@ -60,6 +60,7 @@ COMMANDS = {
     "keys": ("stream.commands.keys", "make CURVE keys for publishing beyond this machine"),
     "synth": ("calibration.commands.synth", "the synthetic signer: made-up signs with exact ground truth"),
     "corpus": ("calibration.commands.corpus", "what a corpus of gloss sentences holds"),
+    "lm": ("calibration.commands.lm", "build a language model of glosses for the transcript"),
     "train": ("calibration.commands.train", "train an encoder"),
     "engines": ("calibration.commands.engines", "import published checkpoints as model bundles"),
 }

@@ -22,7 +22,7 @@ class Revision:
 
     utterance: int
     revision: int
-    state: Literal["stable", "final"]
+    state: Literal["partial", "stable", "final"]
     glosses: tuple[HypothesisGloss, ...]
 
     @property

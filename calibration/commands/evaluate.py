@@ -1,4 +1,4 @@
-"""`signspot evaluate`: the encoders on isolated signs, and the whole live path on annotated videos."""
+"""`signspot evaluate`: encoders on isolated signs, the whole live path on annotated videos, transcripts."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn, track
 from rich.table import Table
 
+from calibration.commands import evaluate_wer
 from calibration.corpus.landmarks import read_track
 from calibration.evaluation.background import spot_track
 from calibration.evaluation.clips import NotClips, form_of, read_clips
@@ -38,7 +39,8 @@ from stream.options import add_encoder_option, add_pose_option
 from stream.spotting import Spotted
 
 SUMMARY = (
-    "Score the encoders on isolated signs (oneshot), or the whole live path on annotated videos (spotting)."
+    "Score the encoders on isolated signs (oneshot), the whole live path on annotated videos (spotting), or transcripts "
+    "(wer)."
 )
 SHIFTS = tuple(step / 2 for step in range(-10, 17))
 """Evidence by which the thresholds are moved for the picture of misses against false alarms."""
@@ -46,7 +48,7 @@ SHIFTS = tuple(step / 2 for step in range(-10, 17))
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the sub-commands."""
-    tasks = parser.add_subparsers(dest="task", required=True, metavar="oneshot|spotting|background")
+    tasks = parser.add_subparsers(dest="task", required=True, metavar="oneshot|spotting|background|wer")
     oneshot = tasks.add_parser(
         "oneshot",
         help="isolated signs: one exemplar each, other signers' clips as queries",
@@ -89,6 +91,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     background.add_argument(
         "tracks", type=Path, nargs="+", metavar="LANDMARKS.npz", help="made by `signspot synth`"
     )
+    evaluate_wer.add_parser(tasks)
     for task in (oneshot, spotting, background):
         add_encoder_option(task)
         task.add_argument("--json", action="store_true", help="print one JSON object instead of a report")
@@ -101,7 +104,13 @@ def run(args: argparse.Namespace) -> int:
         ConfigError: an annotated video is missing, or the clips leave nothing to score.
         SignspotError: annotations, clips, gallery or encoder cannot be read.
     """
-    return {"oneshot": _oneshot, "spotting": _spotting, "background": _background}[args.task](args)
+    commands = {
+        "oneshot": _oneshot,
+        "spotting": _spotting,
+        "background": _background,
+        "wer": evaluate_wer.run,
+    }
+    return commands[args.task](args)
 
 
 # -- nothing but background --------------------------------------------------------------------------------------

@@ -79,13 +79,16 @@ def within(sentences: Sequence[Sentence], glosses: Sequence[str]) -> tuple[Sente
     return tuple(sentence for sentence in sentences if known.issuperset(sentence.glosses))
 
 
-def read_sentences(path: Path, *, media: Mapping[str, Path] | None = None) -> tuple[Sentence, ...]:
+def read_sentences(
+    path: Path, *, media: Mapping[str, Path] | None = None, empty: bool = False
+) -> tuple[Sentence, ...]:
     """Read one TSV of gloss sentences.
 
     Args:
         path: each line an id, a tab, and glosses separated by spaces. A first line that begins with `id` names the
             columns, which may then also be `signer` and `frames`.
         media: the file or folder of each id.
+        empty: sentences without a gloss are allowed: nothing was recognised.
 
     Raises:
         CorpusError: the file cannot be read, or a line in it is damaged; the message names it.
@@ -96,7 +99,7 @@ def read_sentences(path: Path, *, media: Mapping[str, Path] | None = None) -> tu
     for number, row in _rows(path):
         where = f"{path}, line {number}"
         name, glosses = row.get("id", ""), tuple(row.get("glosses", "").split())
-        if not glosses:
+        if not (glosses or empty):
             raise CorpusError(f"{where}: it must be an id, a tab and glosses")
         if name in seen:
             raise CorpusError(f"{where}: the id {name} has come before")
