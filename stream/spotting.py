@@ -198,6 +198,9 @@ class Rules:
     soften: float = (
         0.5  # evidence below the peak at which a window's say about begin and end has fallen to 1/e
     )
+    edge: float = (
+        0.4  # share of that say that puts the begin earlier, and the end later, than what is reported
+    )
     steepness: float = 0.5  # of the confidence, per unit of evidence above the threshold
 
 
@@ -240,6 +243,33 @@ class Rivals:
             others = np.delete(normal, exempt, axis=1)
             best_other[:, column] = others.max(axis=1) if others.shape[1] else 0.0
         return np.asarray(normal + LEAD * (normal - best_other), np.float32)
+
+
+def refined(spans: NDArray[np.int64], weights: NDArray[np.float64], rules: Rules) -> tuple[float, float]:
+    """Begin and end of a sign from the windows that speak for it, in ticks; the end is one past the last.
+
+    They are no averages: windows that hold less than the whole sign score well too, those that hold more do not. So
+    the begin is where the earlier 40% of the windows' say end, and the end where the later 40% begin. On the StartASL
+    sentences that fits better than means (closed F1 0.83 instead of 0.78, with cosines alone), on the strokes of the
+    synthetic signer about as well (0.76 instead of 0.77).
+
+    Args:
+        spans: (N, 2) first and last tick of each window.
+        weights: (N,) its say, positive.
+        rules: the spotter's.
+    """
+    return (
+        _weighted_quantile(spans[:, 0], weights, rules.edge),
+        _weighted_quantile(spans[:, 1] + 1, weights, 1 - rules.edge),
+    )
+
+
+def _weighted_quantile(values: NDArray[np.int64], weights: NDArray[np.float64], share: float) -> float:
+    """The value below which a share of the weight lies; between the middles of neighbours, in proportion."""
+    order = np.argsort(values, kind="stable")
+    ordered = weights[order]
+    middles = (np.cumsum(ordered) - ordered / 2) / ordered.sum()
+    return float(np.interp(share, middles, values[order]))
 
 
 @dataclass(slots=True)
@@ -428,9 +458,8 @@ class Spotter:
         start, end = candidate.span
         says = np.array([strength for _, _, strength in candidate.support])
         weight = np.exp((says - candidate.excess) / self._rules.soften)
-        weight /= weight.sum()
-        first = float(sum(w * s for w, (s, _, _) in zip(weight, candidate.support, strict=True)))
-        last = float(sum(w * (e + 1) for w, (_, e, _) in zip(weight, candidate.support, strict=True)))
+        spans = np.array([(start, end) for start, end, _ in candidate.support], np.int64)
+        first, last = refined(spans, weight, self._rules)
         runner_up = candidate.runner_up
         return Spotted(
             gloss=self._glosses[candidate.column],

@@ -16,7 +16,7 @@ import numpy as np
 from calibration.evaluation.playing import WindowScores
 from calibration.evaluation.spotting import Sign, Span, iou, meets, one_name
 from engines.ticks import TICK_S
-from stream.spotting import RULES, Rules
+from stream.spotting import RULES, Rules, refined
 
 THRESHOLDS = tuple(percent / 100 for percent in range(20, 81, 5))
 """Intersection over union in time that an answer has to reach: 0.20, 0.25 .. 0.80."""
@@ -138,5 +138,5 @@ def answer(windows: WindowScores, columns: Sequence[int], gloss: str, *, rules: 
     shorter = np.minimum(last[rows] - first[rows], last[best] - first[best]) + 1
     rows = rows[shared > rules.overlap * shorter]
     say = np.exp((strength[rows] - strength[best]) / rules.soften)
-    start, stop = np.average(np.stack([first[rows], last[rows] + 1], 1), axis=0, weights=say) * TICK_S
-    return Sign(gloss, float(start), float(stop))
+    start, stop = refined(windows.spans[rows], say, rules)
+    return Sign(gloss, start * TICK_S, stop * TICK_S)

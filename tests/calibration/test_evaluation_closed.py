@@ -77,13 +77,16 @@ def test_the_answer_is_the_best_window_of_the_whole_video() -> None:
 
 
 def test_windows_about_the_best_one_have_their_say_in_begin_and_end() -> None:
-    # Of the same strength and one tick later: the answer lies half a tick later.
+    # Of the same strength and one tick later. The middles of their say are at 1/4 and 3/4; the begin is at 0.4 of it,
+    # so (0.4 - 0.25) / 0.5 = 0.3 ticks from the first to the second, the end as far from the second to the first.
     found = answer(windows((50, 59, [8.0]), (51, 60, [8.0])), [0], "A")
-    assert (found.start_s, found.end_s) == pytest.approx((50.5 * 0.04, 60.5 * 0.04))
+    assert (found.start_s, found.end_s) == pytest.approx((50.3 * 0.04, 60.7 * 0.04))
     # Weaker by the rules' `soften` (0.5): its weight is 1/e.
-    weight = math.exp(-1)
+    share = 1 / (1 + math.exp(-1))
     found = answer(windows((50, 59, [8.0]), (51, 60, [7.5])), [0], "A")
-    assert found.start_s == pytest.approx((50 + weight / (1 + weight)) * 0.04, abs=1e-6)
+    middles = share / 2, (share + 1) / 2
+    begin, end = ((place - middles[0]) / (middles[1] - middles[0]) for place in (0.4, 0.6))
+    assert (found.start_s, found.end_s) == pytest.approx(((50 + begin) * 0.04, (60 + end) * 0.04), abs=1e-6)
     # A weaker window that ends at the same tick has no say, and neither has one far away.
     found = answer(windows((50, 59, [8.0]), (46, 59, [7.9]), (10, 19, [7.9])), [0], "A")
     assert (found.start_s, found.end_s) == pytest.approx((50 * 0.04, 60 * 0.04))
