@@ -104,6 +104,7 @@ class GlossDecoder:
     ) -> None:
         self._glosses = tuple(glosses)
         self._options = options or SearchOptions()
+        self._start_s, self._step = start_s, 0
         self._automaton = Automaton.none() if model is None else model.automaton(self._glosses)
         self._weight = self._options.weight if model is not None else 0.0
         width = self._options.width
@@ -111,6 +112,11 @@ class GlossDecoder:
         self._beam, self._next = _beam(width), _beam(width)
         self._tree, self._records = _tree(64 * width), _records(64 * width)
         self._sizes = np.zeros(2, np.int64)
+        self.reset(start_s)
+        self.accept(
+            np.zeros((1, len(self._glosses) + 1), np.float32)
+        )  # compiled or loaded now: no step waits for it
+        self.commit(len(self.best(1, ended=True)[0].glosses))
         self.reset(start_s)
 
     @property

@@ -216,6 +216,8 @@ def _parse(lines: _Lines) -> LanguageModel:
             gram, values = _entry(lines, line, order, last=order == len(counts))
             if gram in part:
                 raise lines.wrong(f"the {order}-gram {' '.join(gram)!r} has come before")
+            if order > 1 and gram[-1:] not in grams[0]:
+                raise lines.wrong(f"{gram[-1]!r} is no 1-gram: a gloss is missing, or there is one too many")
             if order > 1 and gram[:-1] not in grams[-1]:
                 raise lines.wrong(
                     f"the {order}-gram {' '.join(gram)!r} lacks its {order - 1}-gram {' '.join(gram[:-1])!r}"

@@ -45,11 +45,10 @@ def run(args: argparse.Namespace) -> int:
         read_sentences(args.hypothesis, empty=True),
         phoenix=args.phoenix,
     )
-    counts = report.counts
     if args.json:
-        print(json.dumps({"wer": figures(counts)}))
+        print(json.dumps({"wer": figures(report.counts)}))
     else:
-        _print(Console(), report, counts)
+        print_report(Console(), report)
     return 0
 
 
@@ -70,7 +69,9 @@ def figures(counts: ErrorCounts) -> dict[str, float | int]:
     }
 
 
-def _print(console: Console, report: WerReport, counts: ErrorCounts) -> None:
+def print_report(console: Console, report: WerReport) -> None:
+    """Rates, and the glosses that errors fall on."""
+    counts = report.counts
     console.print(
         f"[bold]WER {counts.wer:.1f}%[/bold]: del {counts.rate(counts.deletions):.1f}, "
         f"ins {counts.rate(counts.insertions):.1f}, sub {counts.rate(counts.substitutions):.1f} "

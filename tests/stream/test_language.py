@@ -94,7 +94,7 @@ def test_a_model_comes_back_as_it_was_written(model: LanguageModel, tmp_path: Pa
         ("ngram 2=4", "ngram 2=3", r"line 20: \\3-grams: must stand here"),
         ("ngram 3=1", "ngram 3=2", "it must be a log10 probability, 3 glosses"),
         ("\\end\\", "", r"\\end\\ is missing, it was cut off"),
-        ("-0.35\tREGEN WIND\t-0.15", "-0.35\tREGEN\t-0.15", "line 18: it must be a log10 probability, 2 glosses"),
+        ("-0.35\tREGEN WIND\t-0.15", "-0.35\tREGEN\t-0.15", "line 18: '-0.15' is no 1-gram"),
         ("-0.35\tREGEN", "low\tREGEN", "line 18: log10 probability and back-off must be numbers"),
         ("-0.35\tREGEN", "0.35\tREGEN", "line 18: a log10 probability is at most 0"),
         ("-0.35\tREGEN", "nan\tREGEN", "line 18: a log10 probability is at most 0"),
