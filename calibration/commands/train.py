@@ -1,4 +1,4 @@
-"""`signspot train`: train the keypoint encoder on real landmarks, and export it as a model bundle."""
+"""`signspot train`: train encoders on real landmarks and transcript networks on sentences, and export them as bundles."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from calibration.commands import train_transcript
 from engines.encoders import find_bundle
 from engines.errors import ConfigError, MissingExtra
 from engines.features import ANGLES, KEYPOINTS, Features
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from calibration.training.corpora import Corpus
     from engines.networks.slgcn import Slgcn
 
-SUMMARY = "Train an encoder, and export it for live use."
+SUMMARY = "Train an encoder or a transcript network, and export it for live use."
 
 DATA = Path("../shared/data")
 Array = NDArray[np.float32]
@@ -30,7 +31,9 @@ MODALITIES = {"2d": KEYPOINTS, "3d": ANGLES}
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the sub-commands."""
-    kinds = parser.add_subparsers(dest="kind", required=True, metavar="encoder|export|idle")
+    kinds = parser.add_subparsers(
+        dest="kind", required=True, metavar="encoder|export|idle|sentences|transcript|transcript-bundle"
+    )
     encoder = kinds.add_parser(
         "encoder",
         help="train one network",
@@ -103,6 +106,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     idle.add_argument("bundle", metavar="BUNDLE", help="a shipped encoder or a bundle's folder")
     idle.add_argument("--seed", type=int, default=0, metavar="N", help="of signers and windows (default: 0)")
+    train_transcript.add_kinds(kinds)
 
 
 def _data_option(parser: argparse.ArgumentParser) -> None:
@@ -128,6 +132,8 @@ def run(args: argparse.Namespace) -> int:
     except ImportError as error:
         raise MissingExtra(f"training needs PyTorch ({error}): pip install 'signspot[train]'") from error
     console = Console(stderr=True)
+    if args.kind in train_transcript.KINDS:
+        return train_transcript.run(args, console)
     if args.kind == "idle":
         return _idle(args, console)
     if args.kind == "encoder":

@@ -5,14 +5,23 @@ from __future__ import annotations
 import copy
 import io
 import warnings
+from pathlib import Path
 
+import msgspec
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from calibration.training.export import stored_in_half
-from engines.gloss_bundle import FEATURES, SCORES, STATES
+from calibration.training.signed_sentences import SignedSentences
+from calibration.training.transcript import errors
+from engines.gloss_bundle import FEATURES, SCORES, STATES, GlossBundle, GlossCard
+from engines.gloss_stream import GlossStream
 from engines.networks.gloss_ctc import GlossCtc, State
 from engines.tick_features import STRIDE
+
+Array = NDArray[np.float32]
 
 
 class _Step(nn.Module):
@@ -59,3 +68,58 @@ def gloss_onnx(network: GlossCtc, *, half: bool = True) -> bytes:
             dynamo=False,
         )
     return stored_in_half(buffer.getvalue()) if half else buffer.getvalue()
+
+
+def write_gloss_bundle(
+    folder: Path,
+    network: GlossCtc,
+    *,
+    features: str,
+    glosses: tuple[str, ...],
+    test: SignedSentences,
+    trained_on: tuple[str, ...],
+    notes: str,
+) -> GlossBundle:
+    """Export a streaming network, measure it as it ships, and write the figures on its card.
+
+    Args:
+        folder: of the bundle; replaced as a whole.
+        network: in evaluation mode.
+        features: name of what its rows are.
+        glosses: its vocabulary.
+        test: sentences that nothing was chosen by.
+        trained_on: for the card.
+        notes: for the card.
+
+    Raises:
+        BundleError: the bundle cannot be written.
+        ValueError: the network is of the offline form.
+    """
+    card = GlossCard(
+        name=folder.name,
+        features=features,
+        glosses=glosses,
+        look_ahead=network.shape.look_ahead,
+        trained_on=trained_on,
+        metrics={},
+        licence="Apache-2.0",
+        notes=notes,
+    )
+    model = gloss_onnx(network)
+    bundle = GlossBundle.write(folder, model=model, card=card)
+    found = errors([streamed(bundle, test.of(number)) for number in range(len(test))], test)
+    metrics = {
+        "test_wer": found.wer,
+        "test_deletions": found.rate(found.deletions),
+        "test_insertions": found.rate(found.insertions),
+        "test_substitutions": found.rate(found.substitutions),
+        "test_sentences": float(len(test)),
+    }
+    return GlossBundle.write(folder, model=model, card=msgspec.structs.replace(card, metrics=metrics))
+
+
+def streamed(bundle: GlossBundle, rows: Array) -> Array:
+    """Log-probabilities (K, M + 1) of a sentence's rows (T, V), tick by tick as live."""
+    stream = GlossStream(bundle)
+    found = [stream.accept(rows[tick : tick + 1]) for tick in range(len(rows))]
+    return np.concatenate([*found, stream.finish()])

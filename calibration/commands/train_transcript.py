@@ -1,0 +1,252 @@
+"""`signspot train sentences`, `transcript` and `transcript-bundle`: from a corpus of sentences to a network that ships."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from engines.errors import ConfigError
+from engines.tick_features import KNOWN, POSE_VECTOR, STRIDE, tick_features_named
+from engines.ticks import TICK_S
+
+if TYPE_CHECKING:
+    from calibration.training.signed_sentences import SignedSentences
+    from calibration.training.transcript import Iteration
+
+KINDS = ("sentences", "transcript", "transcript-bundle")
+STEP_MS = round(STRIDE * TICK_S * 1000)
+
+
+def add_kinds(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Declare the sub-commands."""
+    sentences = kinds.add_parser(
+        "sentences",
+        help="make the corpus that the shipped transcript network is trained on",
+        description="Let synthetic signers sign the built-in lexicon's signs in random order, with idle movement around.",
+    )
+    sentences.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the corpus")
+    sentences.add_argument("--seed", type=int, default=0, metavar="N", help="of sentences and movements")
+
+    train = kinds.add_parser(
+        "transcript",
+        help="train a transcript network on a corpus of sentences, iteratively",
+        description="End-to-end training with CTC, alignment, gloss recognition on the aligned stretches, and again. Stop "
+        "it with Ctrl-C at any time: the same command goes on from there.",
+    )
+    train.add_argument(
+        "--corpus", type=Path, required=True, metavar="DIR", help="folder with train, dev and test"
+    )
+    train.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the run")
+    train.add_argument(
+        "--glosses", type=int, metavar="N", help="sentences of the N most frequent glosses alone"
+    )
+    train.add_argument("--iterations", type=int, default=6, metavar="N", help="rounds (default: 6)")
+    train.add_argument("--features", choices=tuple(KNOWN), default=POSE_VECTOR.name, help="of a tick")
+    train.add_argument(
+        "--form",
+        choices=("streaming", "offline"),
+        default="streaming",
+        help="streaming runs live; offline is the published bidirectional form, for comparison",
+    )
+    train.add_argument(
+        "--look-ahead",
+        type=int,
+        default=2 * STEP_MS,
+        metavar="MS",
+        help=f"what the streaming form waits for, a multiple of {STEP_MS} (default: {2 * STEP_MS})",
+    )
+    train.add_argument("--width", type=int, default=128, metavar="C", help="channels of the temporal fusion")
+    train.add_argument("--hidden", type=int, default=192, metavar="C", help="of the recurrent layers")
+    train.add_argument("--layers", type=int, default=1, metavar="N", help="recurrent layers (default: 1)")
+    train.add_argument(
+        "--first-epochs",
+        type=int,
+        default=24,
+        metavar="N",
+        help="end to end in round 1, at most (default: 24)",
+    )
+    train.add_argument(
+        "--epochs",
+        type=int,
+        default=10,
+        metavar="N",
+        help="end to end in later rounds, at most (default: 10)",
+    )
+    train.add_argument(
+        "--gloss-epochs",
+        type=int,
+        default=3,
+        metavar="N",
+        help="of gloss recognition in each round; 0 leaves it out, as a control (default: 3)",
+    )
+    train.add_argument(
+        "--patience",
+        type=int,
+        default=4,
+        metavar="N",
+        help="epochs without a better WER on dev that end a round",
+    )
+    train.add_argument("--seed", type=int, default=0, metavar="N", help="same seed, same run (default: 0)")
+    train.add_argument("--threads", type=int, default=1, metavar="N", help="CPU threads (default: 1)")
+
+    bundle = kinds.add_parser(
+        "transcript-bundle",
+        help="export a run as a bundle for live use",
+        description="Export the network that was best on dev as ONNX with its state, measured again as it ships.",
+    )
+    bundle.add_argument("run", type=Path, metavar="RUN", help="folder of a training run")
+    bundle.add_argument("--corpus", type=Path, required=True, metavar="DIR", help="that it was trained on")
+    bundle.add_argument("--out", type=Path, required=True, metavar="DIR", help="the bundle's folder")
+    bundle.add_argument(
+        "--data", action="append", default=[], metavar="TEXT", help="for the card: data and licence"
+    )
+    bundle.add_argument("--notes", default="", metavar="TEXT", help="for the card: how it was trained")
+
+
+def run(args: argparse.Namespace, console: Console) -> int:
+    """Make sentences, train, or export.
+
+    Raises:
+        ConfigError: an option or a run that cannot be used.
+        CorpusError: the corpus cannot be read.
+    """
+    if args.kind == "sentences":
+        return _sentences(args, console)
+    if args.kind == "transcript":
+        return _train(args, console)
+    return _bundle(args, console)
+
+
+def _sentences(args: argparse.Namespace, console: Console) -> int:
+    from calibration.synthesis.lexicon import read_lexicon
+    from calibration.training.random_sentences import SENTENCES, make_random_corpus
+
+    with Progress(console=console, transient=True) as progress:
+        bar = progress.add_task("signing", total=sum(SENTENCES.values()))
+        make_random_corpus(
+            args.out, list(read_lexicon().values()), seed=args.seed, progress=lambda: progress.advance(bar)
+        )
+    console.print(f"{args.out}: {', '.join(f'{n} sentences of {split}' for split, n in SENTENCES.items())}")
+    return 0
+
+
+def _train(args: argparse.Namespace, console: Console) -> int:
+    import torch
+
+    from calibration.training.iteration_table import save_picture
+    from calibration.training.transcript import TranscriptRecipe, TranscriptRun
+    from engines.networks.gloss_ctc import GlossCtcShape
+
+    for name in ("iterations", "first_epochs", "epochs", "patience", "threads", "width", "hidden", "layers"):
+        if getattr(args, name) < 1:
+            raise ConfigError(f"--{name.replace('_', '-')} must be at least 1, not {getattr(args, name)}")
+    if args.look_ahead < 0 or args.look_ahead % STEP_MS:
+        raise ConfigError(f"--look-ahead must be a multiple of {STEP_MS} ms, not {args.look_ahead}")
+    if args.gloss_epochs < 0:
+        raise ConfigError(f"--gloss-epochs must be 0 or more, not {args.gloss_epochs}")
+    torch.set_num_threads(args.threads)
+    sentences = _read(args.corpus, args.features, args.glosses, console)
+    recipe = TranscriptRecipe(
+        seed=args.seed,
+        iterations=args.iterations,
+        first_epochs=args.first_epochs,
+        epochs=args.epochs,
+        gloss_epochs=args.gloss_epochs,
+        patience=args.patience,
+    )
+    shape = GlossCtcShape(
+        inputs=sentences["train"].rows.shape[1],
+        glosses=len(sentences["train"].glosses),
+        streaming=args.form == "streaming",
+        look_ahead=args.look_ahead // STEP_MS * STRIDE,
+        width=args.width,
+        hidden=args.hidden,
+        layers=args.layers,
+    )
+    try:
+        training = TranscriptRun(args.out, sentences, args.features, recipe, shape)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    columns = (BarColumn(), TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, console=console) as progress:
+        bar = progress.add_task("", total=1.0)
+        while not training.done:
+            where = (
+                f"round {training.iteration}, {training.phase}, epoch {training.at + 1} of {training.epochs}"
+            )
+            progress.reset(bar, total=1.0, description=where)
+            point = training.epoch(lambda share: progress.update(bar, completed=share))
+            told = "" if point.dev_wer is None else f", WER on dev {point.dev_wer:.1f}"
+            progress.console.print(
+                f"round {point.iteration}, {point.phase}, epoch {point.epoch}: loss {point.loss:.3f}{told}",
+                highlight=False,
+            )
+            if training.table:
+                save_picture(args.out / "iterations.png", training.table, training.history, args.corpus.name)
+    console.print(printed(training.table))
+    return 0
+
+
+def _read(corpus: Path, features: str, glosses: int | None, console: Console) -> dict[str, SignedSentences]:
+    """Train, dev and test of a corpus as features, with the training split's vocabulary."""
+    from calibration.corpus.landmarks import landmarks_of_sentence
+    from calibration.corpus.reading import read_corpus
+    from calibration.corpus.sentences import within
+    from calibration.training.signed_sentences import signed_sentences
+
+    read = read_corpus(corpus)
+    vocabulary = read.vocabulary("train")[:glosses]
+    kept = {split: within(read.split(split), vocabulary) for split in ("train", "dev", "test")}
+    for split, chosen in kept.items():
+        if not chosen:
+            raise ConfigError(
+                f"{corpus}: no sentence of {split} is made of the {len(vocabulary)} glosses alone"
+            )
+    found = {}
+    with Progress(console=console, transient=True) as progress:
+        bar = progress.add_task("reading", total=sum(len(chosen) for chosen in kept.values()))
+        for split, chosen in kept.items():
+            signed = ((landmarks_of_sentence(one, fps=read.fps), one.glosses) for one in chosen)
+            found[split] = signed_sentences(
+                signed, tick_features_named(features), vocabulary, lambda: progress.advance(bar)
+            )
+    return found
+
+
+def printed(table: list[Iteration]) -> Table:
+    """The paper's table for the terminal."""
+    from calibration.training.iteration_table import COLUMNS, cells
+
+    made = Table(title="iterations, in %")
+    for name in COLUMNS:
+        made.add_column(name, justify="right")
+    for row in table:
+        made.add_row(*cells(row))
+    return made
+
+
+def _bundle(args: argparse.Namespace, console: Console) -> int:
+    from calibration.training.gloss_export import write_gloss_bundle
+    from calibration.training.transcript import read_transcript_run
+
+    network, stored = read_transcript_run(args.run)
+    sentences = _read(args.corpus, stored.features, None, console)
+    if sentences["train"].glosses != stored.glosses:
+        raise ConfigError(f"{args.corpus} has another vocabulary than the run in {args.run}")
+    with console.status("exporting and measuring"):
+        bundle = write_gloss_bundle(
+            args.out,
+            network,
+            features=stored.features,
+            glosses=stored.glosses,
+            test=sentences["test"],
+            trained_on=tuple(args.data),
+            notes=args.notes,
+        )
+    console.print(f"{bundle.folder}: {len(bundle.model) / 1e6:.2f} MB, {bundle.card.metrics}")
+    return 0

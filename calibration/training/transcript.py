@@ -1,0 +1,475 @@
+"""Iterative training of the transcript network: deterministic with a seed, resumable after every epoch.
+
+After Cui, Liu and Zhang, "A Deep Neural Framework for Continuous Sign Language Recognition by Iterative Training" (IEEE
+Trans. Multimedia 2019). An iteration trains end to end with CTC, aligns the sentences with what was learnt, and trains the
+feature extractor by itself to recognise the glosses of the aligned stretches; the next one goes on from there.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from calibration.evaluation.wer import ErrorCounts
+from calibration.evaluation.wer import align as alignment_of
+from calibration.training.alignment import Stretch, best_path, shortest, stretches
+from calibration.training.signed_sentences import Deformation, SignedSentences, batches, deformed, padded
+from engines.errors import ConfigError
+from engines.networks.gloss_ctc import BLANK, GlossCtc, GlossCtcShape, steps_of
+from engines.tick_features import STRIDE, TickFeatures, tick_features_named
+
+Array = NDArray[np.float32]
+Labels = NDArray[np.int64]
+Phase = Literal["sentences", "glosses"]
+
+CHECKPOINT = "checkpoint.pt"
+TABLE = "iterations.json"
+SPLITS = ("train", "dev", "test")
+MEASURED_STRETCHES = 400
+"""Training sentences whose stretches the top-1 and top-5 of training are measured on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TranscriptRecipe:
+    """Everything that decides the outcome of a run, besides data and shape."""
+
+    seed: int = 0
+    iterations: int = 6
+    first_epochs: int = 24  # end to end at most, in the first iteration
+    flat_epochs: int = (
+        5  # of these, the first ones in which an even division of the sentence is taught beside CTC
+    )
+    epochs: int = 10  # in each later one
+    gloss_epochs: int = 3  # of gloss recognition
+    patience: int = 4  # epochs without a better WER on dev that end a phase
+    rate: float = 1.5e-3
+    later: float = 0.5  # of the rate, in later iterations
+    decay: float = 0.02
+    smoothing: float = 0.1  # of the labels in gloss recognition
+    batch_ticks: int = 1600
+    deform: bool = True  # the training sentences
+
+
+@dataclass(slots=True, kw_only=True)
+class Iteration:
+    """One row of the paper's table. Gloss recognition comes last and is None before it was done."""
+
+    number: int  # from 1
+    epochs: int  # end to end
+    loss: float  # CTC, per gloss, last epoch
+    dev: ErrorCounts
+    test: ErrorCounts
+    stretches: int | None = None  # of the training sentences
+    train_top1: float | None = None
+    train_top5: float | None = None
+    test_top1: float | None = None
+    test_top5: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EpochPoint:
+    """One epoch, for the curve."""
+
+    iteration: int
+    phase: Phase
+    epoch: int
+    loss: float
+    dev_wer: float | None  # percent, end to end only
+
+
+class TranscriptRun:
+    """A run in a folder: `epoch()` until `done`; it saves after each, and resumes there."""
+
+    def __init__(
+        self,
+        folder: Path,
+        sentences: Mapping[str, SignedSentences],
+        features: str,
+        recipe: TranscriptRecipe,
+        shape: GlossCtcShape,
+    ) -> None:
+        """Start a run, or resume the one in the folder.
+
+        Args:
+            folder: for checkpoint and table; made if need be.
+            sentences: "train", "dev" and "test", of the same vocabulary. Dev chooses, test is only told.
+            features: name of what the rows are.
+            recipe: how; a resumed run must have the same.
+            shape: of the network; the same.
+
+        Raises:
+            ValueError: the folder holds a run of another recipe or shape, or a split is missing.
+            BundleError: the features are unknown.
+        """
+        if missing := [name for name in SPLITS if name not in sentences]:
+            raise ValueError(f"there are no sentences of {', '.join(missing)}")
+        torch.manual_seed(recipe.seed)
+        self.folder, self.sentences, self.recipe, self.shape = folder, sentences, recipe, shape
+        self.features: TickFeatures = tick_features_named(features)
+        folder.mkdir(parents=True, exist_ok=True)
+        self.network = GlossCtc(shape)
+        self.recogniser = nn.Linear(shape.width, shape.glosses)
+        self.best = copy.deepcopy(self.network.state_dict())  # by dev WER, of the whole run
+        self.best_wer = math.inf
+        self.here = self.best  # of this iteration
+        self.here_wer = self.here_loss = math.inf
+        self.iteration, self.at, self.stale = 1, 0, 0  # `at` counts epochs of the phase
+        self.phase: Phase = "sentences"
+        self.table: list[Iteration] = []
+        self.history: list[EpochPoint] = []
+        self.aligned: list[list[Stretch]] = []
+        self.optimizer = self._optimizer()
+        if (folder / CHECKPOINT).exists():
+            self._load()
+
+    @property
+    def done(self) -> bool:
+        """Whether all iterations are made."""
+        return self.iteration > self.recipe.iterations
+
+    @property
+    def epochs(self) -> int:
+        """Epochs of the present phase at most."""
+        if self.phase == "glosses":
+            return self.recipe.gloss_epochs
+        return self.recipe.first_epochs if self.iteration == 1 else self.recipe.epochs
+
+    def epoch(self, progress: Callable[[float], None] | None = None) -> EpochPoint:
+        """One epoch of the present phase; what follows it (alignment, measuring) is done too, and saved.
+
+        Args:
+            progress: told the share of the epoch that is done, 0..1.
+        """
+        number = 0 if self.phase == "sentences" else 1
+        rng = np.random.default_rng((self.recipe.seed, self.iteration, number, self.at))
+        torch.manual_seed(int(rng.integers(2**31)))  # dropout's: so that a resumed run goes the same way
+        groups = batches(self.sentences["train"].lengths, self.recipe.batch_ticks, rng)
+        losses = []
+        self.network.train()
+        for count, group in enumerate(groups):
+            self._set_rate((self.at + count / len(groups)) / self.epochs)
+            loss = self._ctc(group, rng) if self.phase == "sentences" else self._gloss(group, rng)
+            self.optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+            self.optimizer.step()
+            losses.append(float(loss.detach()))
+            if progress is not None:
+                progress((count + 1) / len(groups))
+        wer = self.measured("dev").wer if self.phase == "sentences" else None
+        point = EpochPoint(self.iteration, self.phase, self.at + 1, float(np.mean(losses)), wer)
+        self.history.append(point)
+        self.at += 1
+        if wer is not None:
+            self._end_sentences_epoch(wer, point.loss)
+        elif self.at >= self.epochs:
+            self._end_glosses()
+        self.save()
+        return point
+
+    def best_network(self) -> GlossCtc:
+        """The network that was best on dev, in evaluation mode."""
+        network = GlossCtc(self.shape)
+        network.load_state_dict(self.best)
+        return network.eval()
+
+    def measured(self, split: str) -> ErrorCounts:
+        """Errors of the network as it is now on one split."""
+        return errors(scores_of(self.network, self.sentences[split]), self.sentences[split])
+
+    # -- end to end ------------------------------------------------------------------------------------------
+
+    def _ctc(self, group: Labels, rng: np.random.Generator) -> Tensor:
+        train = self.sentences["train"]
+        seeds = rng.integers(2**31, size=len(group))
+        rows = [self._deformed(number, int(seed)) for number, seed in zip(group, seeds, strict=True)]
+        made, lengths = padded(rows)
+        steps = steps_of(torch.from_numpy(lengths))
+        scores = self.network(torch.from_numpy(made), torch.from_numpy(lengths))
+        labels = [train.labels[number] for number in group]
+        flat = self.iteration == 1 and self.at < self.recipe.flat_epochs
+        return _evenly(scores, steps, labels) * flat + F.ctc_loss(
+            scores.transpose(0, 1),
+            torch.from_numpy(np.concatenate(labels)),
+            steps,
+            torch.tensor([len(each) for each in labels]),
+            blank=BLANK,
+            zero_infinity=True,
+        )
+
+    def _deformed(self, number: int, seed: int) -> Array:
+        train = self.sentences["train"]
+        if not self.recipe.deform:
+            return train.of(number)
+        least = max(2, (shortest(train.labels[number]) + 1) * STRIDE)
+        return deformed(train.of(number), self.features, seed, Deformation(), least)
+
+    def _end_sentences_epoch(self, wer: float, loss: float) -> None:
+        if (wer, loss) < (
+            self.here_wer,
+            self.here_loss,
+        ):  # at first it writes nothing at all, and only the loss falls
+            self.here, self.here_wer, self.here_loss = copy.deepcopy(self.network.state_dict()), wer, loss
+            self.stale = 0
+        else:
+            self.stale += 1
+        if self.at < self.epochs and self.stale < self.recipe.patience:
+            return
+        self.network.load_state_dict(self.here)
+        self.table.append(
+            Iteration(
+                number=self.iteration,
+                epochs=self.at,
+                loss=loss,
+                dev=self.measured("dev"),
+                test=self.measured("test"),
+            )
+        )
+        if self.here_wer < self.best_wer:
+            self.best, self.best_wer = self.here, self.here_wer
+        self.aligned = align(self.network, self.sentences["train"])
+        self.phase, self.at = "glosses", 0
+        self.optimizer = self._optimizer()
+        if self.recipe.gloss_epochs == 0:
+            self._end_glosses()
+
+    # -- gloss recognition -----------------------------------------------------------------------------------
+
+    def _gloss(self, group: Labels, rng: np.random.Generator) -> Tensor:
+        how = Deformation(speed=0.0)  # the stretches stay where they are
+        train = self.sentences["train"]
+        seeds = rng.integers(2**31, size=len(group))
+        rows = [
+            deformed(train.of(number), self.features, int(seed), how)
+            if self.recipe.deform
+            else train.of(number)
+            for number, seed in zip(group, seeds, strict=True)
+        ]
+        pooled, labels = pool(self.network, rows, [self.aligned[number] for number in group])
+        scores = self.recogniser(self.network.dropout(pooled))
+        return F.cross_entropy(scores, labels, label_smoothing=self.recipe.smoothing)
+
+    def _end_glosses(self) -> None:
+        if self.recipe.gloss_epochs:
+            row = self.table[-1]
+            train, test = self.sentences["train"], self.sentences["test"]
+            rng = np.random.default_rng((self.recipe.seed, self.iteration, 2))
+            some = rng.choice(len(train), min(MEASURED_STRETCHES, len(train)), replace=False)
+            aligner = GlossCtc(self.shape)
+            aligner.load_state_dict(self.here)
+            row.stretches = sum(len(each) for each in self.aligned)
+            row.train_top1, row.train_top5 = self._recognised(train, self.aligned, np.sort(some))
+            row.test_top1, row.test_top5 = self._recognised(test, align(aligner, test), np.arange(len(test)))
+        self.iteration += 1
+        self.phase, self.at, self.stale = "sentences", 0, 0
+        self.here_wer = self.here_loss = math.inf
+        self.aligned = []
+        self.optimizer = self._optimizer()
+
+    def _recognised(
+        self, sentences: SignedSentences, aligned: list[list[Stretch]], numbers: Labels
+    ) -> tuple[float, float]:
+        """Top-1 and top-5 of gloss recognition on stretches of some sentences."""
+        ranks = []
+        self.network.eval()
+        with torch.inference_mode():
+            for group in batches(sentences.lengths[numbers], self.recipe.batch_ticks):
+                chosen = numbers[group]
+                rows = [sentences.of(number) for number in chosen]
+                pooled, labels = pool(self.network, rows, [aligned[number] for number in chosen])
+                scores = self.recogniser(pooled)
+                ranks.append((scores > scores.gather(1, labels[:, None])).sum(1).numpy())
+        every = np.concatenate(ranks)
+        return float((every < 1).mean()), float((every < 5).mean())
+
+    # -- keeping ---------------------------------------------------------------------------------------------
+
+    def save(self) -> None:
+        """Write checkpoint and table, each as a whole."""
+        state = {
+            "recipe": asdict(self.recipe),
+            "shape": asdict(self.shape),
+            "features": self.features.name,
+            "glosses": list(self.sentences["train"].glosses),
+            "network": self.network.state_dict(),
+            "recogniser": self.recogniser.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "best": self.best,
+            "here": self.here,
+            "bests": [self.best_wer, self.here_wer, self.here_loss],
+            "place": [self.iteration, self.at, self.stale],
+            "phase": self.phase,
+            "aligned": [[asdict(one) for one in each] for each in self.aligned],
+            "table": [asdict(row) for row in self.table],
+            "history": [asdict(point) for point in self.history],
+        }
+        fresh = self.folder / f"{CHECKPOINT}.new"
+        torch.save(state, fresh)
+        os.replace(fresh, self.folder / CHECKPOINT)
+        table = json.dumps({"iterations": state["table"], "epochs": state["history"]}, indent=1)
+        (self.folder / TABLE).write_text(table + "\n", encoding="utf-8")
+
+    def _load(self) -> None:
+        state = torch.load(self.folder / CHECKPOINT, weights_only=True)
+        for kind, found, wanted in (
+            ("recipe", state["recipe"], asdict(self.recipe)),
+            ("shape", state["shape"], asdict(self.shape)),
+            ("features", {"features": state["features"]}, {"features": self.features.name}),
+            ("vocabulary", {"glosses": state["glosses"]}, {"glosses": list(self.sentences["train"].glosses)}),
+        ):
+            if found != wanted:
+                changed = [name for name in wanted if found.get(name) != wanted[name]]
+                raise ValueError(
+                    f"{self.folder} holds a run of another {kind} ({', '.join(changed)}); choose another folder"
+                )
+        self.network.load_state_dict(state["network"])
+        self.recogniser.load_state_dict(state["recogniser"])
+        self.best, self.here = state["best"], state["here"]
+        self.best_wer, self.here_wer, self.here_loss = state["bests"]
+        self.iteration, self.at, self.stale = state["place"]
+        self.phase = state["phase"]
+        self.aligned = [[Stretch(**one) for one in each] for each in state["aligned"]]
+        self.table = [_row(each) for each in state["table"]]
+        self.history = [EpochPoint(**each) for each in state["history"]]
+        self.optimizer = self._optimizer()
+        self.optimizer.load_state_dict(state["optimizer"])
+
+    # -- optimising ------------------------------------------------------------------------------------------
+
+    def _optimizer(self) -> torch.optim.AdamW:
+        """A fresh optimiser of what the present phase trains."""
+        parts: list[nn.Module] = [self.network]
+        if self.phase == "glosses":
+            parts = [self.network.fusion, self.recogniser]
+        every = [parameter for part in parts for parameter in part.parameters()]
+        return torch.optim.AdamW(
+            [
+                {"params": [p for p in every if p.ndim > 1], "weight_decay": self.recipe.decay},
+                {"params": [p for p in every if p.ndim <= 1], "weight_decay": 0.0},
+            ]
+        )
+
+    def _set_rate(self, done: float) -> None:
+        recipe = self.recipe
+        rate = recipe.rate * (1.0 if self.iteration == 1 else recipe.later)
+        warm = min(1.0, 0.05 + done * self.epochs)  # over the first epoch
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate * warm * (0.03 + 0.97 * 0.5 * (1 + math.cos(math.pi * done)))
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRun:
+    """What a run's folder tells beside its network."""
+
+    features: str
+    glosses: tuple[str, ...]
+    table: tuple[Iteration, ...]
+    history: tuple[EpochPoint, ...]
+
+
+def read_transcript_run(folder: Path) -> tuple[GlossCtc, StoredRun]:
+    """A run's network that was best on dev, in evaluation mode, and what else it tells.
+
+    Raises:
+        ConfigError: there is no checkpoint in the folder.
+    """
+    if not (folder / CHECKPOINT).is_file():
+        raise ConfigError(
+            f"{folder} holds no training run (no {CHECKPOINT}): train one with signspot train transcript"
+        )
+    state = torch.load(folder / CHECKPOINT, weights_only=True)
+    network = GlossCtc(GlossCtcShape(**state["shape"]))
+    network.load_state_dict(state["best"])
+    return network.eval(), StoredRun(
+        features=state["features"],
+        glosses=tuple(state["glosses"]),
+        table=tuple(_row(each) for each in state["table"]),
+        history=tuple(EpochPoint(**each) for each in state["history"]),
+    )
+
+
+def scores_of(network: GlossCtc, sentences: SignedSentences, ticks: int = 16000) -> list[Array]:
+    """Log-probabilities (K, M + 1) of every sentence, whole and undeformed."""
+    found: dict[int, Array] = {}
+    network.eval()
+    with torch.inference_mode():
+        for group in batches(sentences.lengths, ticks):
+            made, lengths = padded([sentences.of(number) for number in group])
+            scores = network(torch.from_numpy(made), torch.from_numpy(lengths)).numpy()
+            steps = -(-lengths // STRIDE)
+            for number, each, count in zip(group, scores, steps, strict=True):
+                found[int(number)] = each[:count].copy()
+    return [found[number] for number in range(len(sentences))]
+
+
+def align(network: GlossCtc, sentences: SignedSentences) -> list[list[Stretch]]:
+    """The stretches of every sentence; none for a sentence with fewer steps than its glosses need."""
+    aligned = []
+    for number, scores in enumerate(scores_of(network, sentences)):
+        labels = sentences.labels[number]
+        fits = len(scores) >= shortest(labels)
+        aligned.append(stretches(best_path(scores, labels), labels) if fits else [])
+    return aligned
+
+
+def _evenly(scores: Tensor, steps: Tensor, labels: Sequence[Labels]) -> Tensor:
+    """Cross-entropy of each step against the gloss that an even division of its sentence puts there (a flat start).
+
+    CTC by itself first learns to write nothing, and stays there for long: on 480 sentences of 60 signs, eight epochs
+    took its loss from 4.60 to 4.54.
+    """
+    targets = torch.full(scores.shape[:2], -100)
+    for row, (count, text) in enumerate(zip(steps.tolist(), labels, strict=True)):
+        targets[row, :count] = torch.from_numpy(text[np.arange(count) * len(text) // count])
+    return F.nll_loss(scores.flatten(0, 1), targets.flatten(), ignore_index=-100)
+
+
+def pool(network: GlossCtc, rows: list[Array], aligned: list[list[Stretch]]) -> tuple[Tensor, Tensor]:
+    """The feature extractor's mean over each stretch: (stretches, W), and their glosses (stretches,) from 0."""
+    made, lengths = padded(rows)
+    steps = steps_of(torch.from_numpy(lengths))
+    fused = network.extract(torch.from_numpy(made), steps)
+    delay = network.shape.delay
+    pooled = [
+        fused[number, one.first + delay : one.last + delay].mean(0)
+        for number, each in enumerate(aligned)
+        for one in each
+    ]
+    return torch.stack(pooled), torch.tensor([one.label - 1 for each in aligned for one in each])
+
+
+def errors(every: Sequence[Array], sentences: SignedSentences) -> ErrorCounts:
+    """Errors of the most probable label at each step, repeats and blanks taken out; no language model.
+
+    Args:
+        every: log-probabilities (K, M + 1) of each sentence.
+        sentences: what was signed.
+    """
+    alignments = []
+    for number, scores in enumerate(every):
+        found = [sentences.glosses[label - 1] for label in best_labels(scores)]
+        alignments.append(alignment_of(sentences.text(number), found))
+    return ErrorCounts.of(alignments)
+
+
+def best_labels(scores: Array) -> Labels:
+    """The most probable label of each step of (K, M + 1), repeats and blanks taken out."""
+    best = scores.argmax(1)
+    changes = np.concatenate([[True], best[1:] != best[:-1]])
+    return np.asarray(best[changes & (best != BLANK)], np.int64)
+
+
+def _row(stored: dict[str, Any]) -> Iteration:
+    return Iteration(**{**stored, "dev": ErrorCounts(**stored["dev"]), "test": ErrorCounts(**stored["test"])})

@@ -1,0 +1,180 @@
+"""Iterative training: it learns to read made-up sentences, tells the paper's table, and can be stopped and repeated."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="needs torch: pip install 'signspot[train]'")
+import torch
+
+from calibration.training.gloss_export import streamed, write_gloss_bundle
+from calibration.training.iteration_table import cells, save_picture
+from calibration.training.signed_sentences import Deformation, SignedSentences, batches, deformed
+from calibration.training.transcript import (
+    TranscriptRecipe,
+    TranscriptRun,
+    read_transcript_run,
+    scores_of,
+)
+from engines.errors import ConfigError
+from engines.networks.gloss_ctc import GlossCtcShape
+from engines.tick_features import KEYPOINTS27
+
+torch.set_num_threads(1)
+GLOSSES = ("UP", "DOWN", "LEFT", "RIGHT")
+SHAPE = GlossCtcShape(
+    KEYPOINTS27.width, len(GLOSSES), look_ahead=4, width=24, hidden=24, layers=1, dropout=0.0
+)
+QUICK = TranscriptRecipe(
+    iterations=2, first_epochs=20, epochs=3, gloss_epochs=2, patience=20, rate=5e-3, batch_ticks=200
+)
+
+
+def made(count: int, seed: int) -> SignedSentences:
+    """Sentences of 1 to 3 glosses: a hand goes off in a direction for 10 ticks and comes back, 6 ticks between."""
+    rng = np.random.default_rng(seed)
+    rows, labels = [], []
+    for _ in range(count):
+        text = rng.integers(len(GLOSSES), size=rng.integers(1, 4))
+        track = np.zeros((6 + 16 * len(text), 27, 3), np.float32)
+        track[:, :, 2] = 1
+        for place, gloss in enumerate(text):
+            way = np.array([(0, -1), (0, 1), (-1, 0), (1, 0)])[gloss]
+            track[6 + 16 * place : 16 + 16 * place, 17:, :2] = way
+        track[:, :, :2] += rng.normal(0, 0.05, track[:, :, :2].shape)
+        rows.append(track.reshape(len(track), -1))
+        labels.append(text.astype(np.int64) + 1)
+    offsets = np.concatenate([[0], np.cumsum([len(each) for each in rows])]).astype(np.int64)
+    return SignedSentences(np.concatenate(rows), offsets, tuple(labels), GLOSSES)
+
+
+SENTENCES = {"train": made(60, 0), "dev": made(15, 1), "test": made(15, 2)}
+
+
+def finished(folder: Path, recipe: TranscriptRecipe = QUICK) -> TranscriptRun:
+    run = TranscriptRun(folder, SENTENCES, KEYPOINTS27.name, recipe, SHAPE)
+    while not run.done:
+        run.epoch()
+    return run
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> TranscriptRun:
+    return finished(tmp_path_factory.mktemp("run"))
+
+
+def test_it_learns_to_read_sentences_it_never_saw(run: TranscriptRun) -> None:
+    first = next(point for point in run.history if point.dev_wer is not None)
+    assert first.dev_wer is not None
+    assert first.dev_wer > 50
+    assert run.table[-1].test.wer < 10
+
+
+def test_the_table_has_what_the_papers_has(run: TranscriptRun) -> None:
+    assert [row.number for row in run.table] == [1, 2]
+    for row in run.table:
+        assert row.test_top1 is not None
+        assert row.test_top5 is not None
+        assert row.train_top1 is not None
+        assert 0.9 < row.test_top1 <= row.test_top5 <= 1
+        assert row.stretches == sum(len(each) for each in SENTENCES["train"].labels)
+        assert row.test.sentences == len(SENTENCES["test"])
+        assert row.test.references == sum(len(each) for each in SENTENCES["test"].labels)
+    stored = json.loads((run.folder / "iterations.json").read_text())
+    assert len(stored["iterations"]) == 2
+    assert len(stored["epochs"]) == len(run.history)
+
+
+def test_the_aligned_stretches_are_where_the_signs_are(run: TranscriptRun) -> None:
+    from calibration.training.transcript import align
+
+    aligned = align(run.best_network(), SENTENCES["test"])
+    middles = [(one.first + one.last) * 2 for each in aligned for one in each]  # ticks
+    truth = [11 + 16 * place for each in SENTENCES["test"].labels for place in range(len(each))]
+    assert np.median(np.abs(np.array(middles) - np.array(truth))) <= 6
+
+
+def test_a_stopped_run_goes_on_to_the_same_weights(run: TranscriptRun, tmp_path: Path) -> None:
+    while True:  # a new object for every few epochs: across rounds, phases and alignments
+        again = TranscriptRun(tmp_path, SENTENCES, KEYPOINTS27.name, QUICK, SHAPE)
+        if again.done:
+            break
+        for _ in range(5):
+            if not again.done:
+                again.epoch()
+    assert again.history == run.history
+    assert again.table == run.table
+    for name, value in run.network.state_dict().items():
+        assert torch.equal(value, again.network.state_dict()[name]), name
+
+
+def test_a_run_is_not_resumed_with_another_recipe_shape_or_vocabulary(run: TranscriptRun) -> None:
+    with pytest.raises(ValueError, match="another recipe \\(seed\\)"):
+        TranscriptRun(run.folder, SENTENCES, KEYPOINTS27.name, replace(QUICK, seed=5), SHAPE)
+    with pytest.raises(ValueError, match="another shape \\(width\\)"):
+        TranscriptRun(run.folder, SENTENCES, KEYPOINTS27.name, QUICK, replace(SHAPE, width=32))
+    with pytest.raises(ValueError, match="no sentences of dev"):
+        TranscriptRun(run.folder, {"train": made(3, 0), "test": made(3, 0)}, KEYPOINTS27.name, QUICK, SHAPE)
+    with pytest.raises(ConfigError, match="signspot train transcript"):
+        read_transcript_run(run.folder / "nowhere")
+
+
+def test_the_bundle_reads_as_the_network_does_and_says_how_well(run: TranscriptRun, tmp_path: Path) -> None:
+    network, stored = read_transcript_run(run.folder)
+    test = SENTENCES["test"]
+    bundle = write_gloss_bundle(
+        tmp_path / "moves",
+        network,
+        features=stored.features,
+        glosses=stored.glosses,
+        test=test,
+        trained_on=("made up",),
+        notes="",
+    )
+    for number, expected in enumerate(scores_of(network, test)):
+        found = streamed(bundle, test.of(number))
+        np.testing.assert_allclose(
+            np.exp(found), np.exp(expected), atol=5e-3
+        )  # weights are stored as float16
+    best = min(run.table, key=lambda row: row.dev.wer)
+    assert bundle.card.metrics["test_wer"] == pytest.approx(best.test.wer, abs=4)
+    assert bundle.card.glosses == GLOSSES
+
+
+def test_the_table_is_drawn(run: TranscriptRun, tmp_path: Path) -> None:
+    save_picture(tmp_path / "table.png", run.table, run.history, "made up")
+    assert (tmp_path / "table.png").read_bytes().startswith(b"\x89PNG")
+    assert cells(run.table[0])[0] == "1"
+
+
+def test_without_gloss_recognition_rounds_are_end_to_end_alone(tmp_path: Path) -> None:
+    recipe = TranscriptRecipe(iterations=2, first_epochs=1, epochs=1, gloss_epochs=0)
+    run = finished(tmp_path, recipe)
+    assert [(point.iteration, point.phase) for point in run.history] == [(1, "sentences"), (2, "sentences")]
+    assert run.table[0].test_top1 is None
+
+
+def test_deforming_keeps_what_is_absent_absent_and_is_the_same_for_a_seed() -> None:
+    rows = SENTENCES["train"].of(0).copy()
+    points = rows.reshape(len(rows), -1, 3)
+    points[:, 3] = 0  # a point that was never seen
+    first = deformed(rows, KEYPOINTS27, 7, Deformation())
+    np.testing.assert_array_equal(deformed(rows, KEYPOINTS27, 7, Deformation()), first)
+    assert not np.array_equal(deformed(rows, KEYPOINTS27, 8, Deformation())[:20], first[:20])
+    assert (first.reshape(len(first), -1, 3)[:, 3] == 0).all()
+    still = Deformation(*(0.0 for _ in Deformation._fields))
+    np.testing.assert_allclose(deformed(rows, KEYPOINTS27, 7, still), rows, atol=1e-6)
+
+
+def test_every_sentence_is_in_one_batch_of_few_padded_ticks() -> None:
+    lengths = np.random.default_rng(0).integers(20, 300, 100)
+    for rng in (None, np.random.default_rng(1)):
+        groups = batches(lengths, 1000, rng)
+        assert sorted(np.concatenate(groups)) == list(range(100))
+        for group in groups:
+            assert len(group) == 1 or lengths[group].max() * len(group) <= 1000
