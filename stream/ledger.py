@@ -5,6 +5,7 @@ A recorded run is a folder:
     ledger.jsonl      one JSON object a line: `start`, then `frame`, `gallery`, `end` in the order they took effect
     frames-000.mkv    the posed pictures, a file per picture size, in ledger order; lossless H.264 in RGB, which
                       costs 5 ms of CPU a 640x480 picture where FFV1 costs 13 at the same size on disk
+    transcript/       the transcript network in use, if one was
     gallery-000/      the gallery in use from the start; gallery-001/ ... each one taken up later
     events.jsonl      every message that was published
 
@@ -66,6 +67,8 @@ class StartLine:
     estimator: str
     mirrored: bool
     gallery: str  # folder within the recorded run; "" when there is none
+    transcript: str = ""  # folder of the transcript network within the recorded run; "" when there is none
+    language_model: str = ""  # file of its language model within the recorded run; "" when there is none
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,6 +164,20 @@ class LedgerWriter:
         self._galleries += 1
         shutil.copytree(source, self._folder / name, ignore=shutil.ignore_patterns("*.mp4", "*.png", "*.mkv"))
         return name
+
+    def keep_transcript(self, source: Path | None) -> str:
+        """Copy a transcript network's bundle into the run; returns its folder's name within it, "" for none."""
+        if source is None:
+            return ""
+        shutil.copytree(source, self._folder / "transcript")
+        return "transcript"
+
+    def keep_language_model(self, source: Path | None) -> str:
+        """Copy a language model into the run; returns its name within it, "" for none."""
+        if source is None:
+            return ""
+        shutil.copyfile(source, self._folder / source.name)
+        return source.name
 
     def gallery(self, line: GalleryLine) -> None:
         """Note that another gallery is used (spotting thread)."""

@@ -42,6 +42,8 @@ from stream.reporting import Reporter
 from stream.ring import FrameRing, RingReader
 from stream.sources.base import Source, SourceChange
 from stream.stages import PoseStage, SpottingStage
+from stream.transcribing import TranscriptSource, TranscriptStage
+from stream.transcript import Revision
 from stream.view import Observation
 from stream.visibility import HINTS, ViewMonitor
 
@@ -103,6 +105,7 @@ class Pipeline:
         galleries: gives the gallery and its later editions; None to run without.
         options: what to publish beyond the default.
         ledger: records the run.
+        transcriber: writes the transcript by a network of sentences; None: it is made of the detections.
         observer: takes the newest observation after every tick (a view); must return soon.
     """
 
@@ -117,6 +120,7 @@ class Pipeline:
         galleries: GalleryWatcher | None = None,
         options: Options | None = None,
         ledger: LedgerWriter | None = None,
+        transcriber: TranscriptStage | None = None,
         observer: Callable[[Observation], None] | None = None,
     ) -> None:
         self._source = source
@@ -130,8 +134,13 @@ class Pipeline:
         self._observer = observer
         self._gallery: Gallery | None = galleries.current if galleries else None
         self._spotting = SpottingStage(encoders, self._gallery)
+        self._transcriber = transcriber
         self._reporter = Reporter(
-            stamper, self._send, realtime=source.realtime, landmarks=self._options.landmarks
+            stamper,
+            self._send,
+            realtime=source.realtime,
+            landmarks=self._options.landmarks,
+            transcribed=transcriber is not None,
         )
         self._ring = FrameRing(RING_FRAMES)
         self._governor = Governor(ladder([encoder.name for encoder in encoders]))
@@ -305,7 +314,7 @@ class Pipeline:
             except queue.Empty:
                 continue
             if posed is None:
-                for detection in self._reporter.end(self._spotting.flush()):
+                for detection in self._reporter.end(self._spotting.flush(), self._last_said()):
                     self._recent.append(detection)
                 self._whole = True
                 self._woken.set()
@@ -320,8 +329,12 @@ class Pipeline:
         outcome = self._spotting.push(tick, posed.level)
         for stage, work_ms in outcome.work_ms.items():
             self._meters.note(stage, wait_ms=(start_ns - posed.at_ns) / 1e6, work_ms=work_ms)
+        said = None
+        if self._transcriber is not None:
+            said = self._transcriber.push(tick)
+            self._meters.note("transcript", wait_ms=(start_ns - posed.at_ns) / 1e6, work_ms=said.work_ms)
         publish_ns = time.monotonic_ns()
-        detections = self._reporter.tick(tick, outcome)
+        detections = self._reporter.tick(tick, outcome, said)
         now_ns = time.monotonic_ns()
         self._meters.note("publish", wait_ms=0.0, work_ms=(now_ns - publish_ns) / 1e6)
         self._processing.add((now_ns - tick.captured_ns) / 1e6)
@@ -345,6 +358,9 @@ class Pipeline:
                     transcript=self._transcript,
                 )
             )
+
+    def _last_said(self) -> tuple[Revision, ...]:
+        return self._transcriber.flush() if self._transcriber is not None else ()
 
     def _take_new_gallery(self) -> None:
         if self._galleries is None:
@@ -459,6 +475,7 @@ class Pipeline:
     # -- ledger ----------------------------------------------------------------------------------------------
 
     def _record_start(self, ledger: LedgerWriter) -> None:
+        source = self._transcriber.source if self._transcriber is not None else TranscriptSource()
         ledger.start(
             StartLine(
                 format=1,
@@ -469,6 +486,8 @@ class Pipeline:
                 estimator=self._estimator.name,
                 mirrored=self._options.mirrored,
                 gallery=ledger.keep_gallery(self._gallery.path if self._gallery else None),
+                transcript=ledger.keep_transcript(source.bundle),
+                language_model=ledger.keep_language_model(source.language_model),
             )
         )
 

@@ -17,6 +17,7 @@ from stream.ledger import EndLine, FrameLine, GalleryLine, StartLine, read_frame
 from stream.publisher import Stamper
 from stream.reporting import Reporter
 from stream.stages import PoseStage, SpottingStage
+from stream.transcribing import TranscriptStage, open_transcript
 
 MEASURED = {"epoch", "time_us", "processing_ms", "lag_ms"}
 """Fields that tell of the run and not of the signing; they differ from run to run."""
@@ -68,6 +69,7 @@ def replay(
     Raises:
         RecordingError: the run used another estimator or encoder, or the recording is damaged.
         GalleryError: a gallery of the run cannot be loaded.
+        BundleError: the transcript network of the run cannot be loaded.
     """
     setup = setup_of(folder)
     ours = {encoder.name: encoder.fingerprint for encoder in encoders}
@@ -81,7 +83,14 @@ def replay(
     levels = ladder([encoder.name for encoder in encoders])
     pose = PoseStage(estimator)
     spotting = SpottingStage(encoders, _gallery(folder, setup.gallery))
-    reporter = Reporter(Stamper(setup.stream), send, realtime=False, landmarks=landmarks)
+    transcriber = _transcriber(folder, setup)
+    reporter = Reporter(
+        Stamper(setup.stream),
+        send,
+        realtime=False,
+        landmarks=landmarks,
+        transcribed=transcriber is not None,
+    )
     count = 0
     for number, (line, frame) in enumerate(read_frames(folder), 1):
         level = levels[line.level]
@@ -96,12 +105,20 @@ def replay(
                     break
                 if count in swaps:
                     spotting.take(_gallery(folder, swaps[count]))
-                reporter.tick(tick, spotting.push(tick, level))
+                said = transcriber.push(tick) if transcriber is not None else None
+                reporter.tick(tick, spotting.push(tick, level), said)
                 count += 1
         if progress is not None:
             progress(number)
     if end is None or end.whole:
-        reporter.end(spotting.flush())
+        reporter.end(spotting.flush(), transcriber.flush() if transcriber is not None else ())
+
+
+def _transcriber(folder: Path, setup: StartLine) -> TranscriptStage | None:
+    if not setup.transcript:
+        return None
+    model = folder / setup.language_model if setup.language_model else None
+    return open_transcript(str(folder / setup.transcript), language_model=model, mirrored=setup.mirrored)
 
 
 def _gallery(folder: Path, name: str) -> Gallery | None:

@@ -11,6 +11,7 @@ from stream.events import Detection, Hypothesis, LandmarksEvent, Message, Runner
 from stream.publisher import Stamper
 from stream.spotting import Spotted
 from stream.stages import Outcome
+from stream.transcribing import Said
 from stream.transcript import DetectionTranscript, Revision
 
 ARRIVALS = 1500
@@ -25,41 +26,54 @@ class Reporter:
         send: takes every stamped message: to the wire, a recording, a view.
         realtime: whether the source keeps the pace of the world; without it there is no lag to tell.
         landmarks: whether to send the landmarks of every tick.
+        transcribed: a network writes the transcript; otherwise it is made of the detections.
     """
 
     def __init__(
-        self, stamper: Stamper, send: Callable[[Message], None], *, realtime: bool, landmarks: bool
+        self,
+        stamper: Stamper,
+        send: Callable[[Message], None],
+        *,
+        realtime: bool,
+        landmarks: bool,
+        transcribed: bool = False,
     ) -> None:
         self._stamper = stamper
         self._send = send
         self._realtime = realtime
         self._landmarks = landmarks
-        self._transcript = DetectionTranscript()
+        self._transcript = None if transcribed else DetectionTranscript()
         self._arrivals: deque[tuple[float, int]] = deque(maxlen=ARRIVALS)
         self._segment = 0
         self._sent = 0
 
-    def tick(self, tick: Tick, outcome: Outcome) -> list[Detection]:
-        """Send what one tick gave; returns the detections as they were sent."""
+    def tick(self, tick: Tick, outcome: Outcome, said: Said | None = None) -> list[Detection]:
+        """Send what one tick gave, `said` by the network that writes the transcript; returns the detections as sent."""
+        said = said or Said()
         detections: list[Detection] = []
         if tick.segment != self._segment:
             detections += self._detections(outcome.ended, tick.captured_ns)
-            self._hypothesis(self._transcript.finish())
+            self._hypotheses(self._finished() if self._transcript else said.ended)
             self._arrivals.clear()
             self._segment = tick.segment
         self._arrivals.append((tick.pts_s, tick.captured_ns))
         if self._landmarks:
             self._send_landmarks(tick)
         detections += self._detections(outcome.spotted, tick.captured_ns)
-        self._hypothesis(self._transcript.pass_time(tick.pts_s))
+        if self._transcript is not None:
+            self._hypotheses([self._transcript.pass_time(tick.pts_s)])
+        self._hypotheses(said.revisions)
         return detections
 
-    def end(self, spotted: Iterable[Spotted]) -> list[Detection]:
+    def end(self, spotted: Iterable[Spotted], said: Iterable[Revision] = ()) -> list[Detection]:
         """The stream has ended: send what was still open."""
         newest_ns = self._arrivals[-1][1] if self._arrivals else time.monotonic_ns()
         detections = self._detections(spotted, newest_ns)
-        self._hypothesis(self._transcript.finish())
+        self._hypotheses(self._finished() if self._transcript else said)
         return detections
+
+    def _finished(self) -> list[Revision | None]:
+        return [self._transcript.finish()] if self._transcript is not None else []
 
     def _detections(self, spotted: Iterable[Spotted], newest_ns: int) -> list[Detection]:
         return [self._detection(one, newest_ns) for one in spotted]
@@ -84,7 +98,8 @@ class Reporter:
         )
         self._sent += 1
         self._send(detection)
-        self._hypothesis(self._transcript.add(spotted, self._arrivals[-1][0]))
+        if self._transcript is not None:
+            self._hypotheses([self._transcript.add(spotted, self._arrivals[-1][0])])
         return detection
 
     def _lag_ms(self, end_s: float, now_ns: int) -> float | None:
@@ -93,9 +108,12 @@ class Reporter:
         arrived = next((at_ns for pts_s, at_ns in self._arrivals if pts_s >= end_s), None)
         return None if arrived is None else (now_ns - arrived) / 1e6
 
-    def _hypothesis(self, revision: Revision | None) -> None:
-        if revision is None:
-            return
+    def _hypotheses(self, revisions: Iterable[Revision | None]) -> None:
+        for revision in revisions:
+            if revision is not None:
+                self._hypothesis(revision)
+
+    def _hypothesis(self, revision: Revision) -> None:
         now_ns = time.monotonic_ns()
         self._send(
             self._stamper.stamp(
@@ -106,8 +124,8 @@ class Reporter:
                 state=revision.state,
                 glosses=list(revision.glosses),
                 text=revision.text,
-                source="detections",
-                lag_ms=self._lag_ms(revision.glosses[-1].end_s, now_ns),
+                source="detections" if self._transcript is not None else "ctc",
+                lag_ms=self._lag_ms(revision.glosses[-1].end_s, now_ns) if revision.glosses else None,
             )
         )
 

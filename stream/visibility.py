@@ -49,7 +49,7 @@ class ViewMonitor:
         if seen:
             trunk = landmarks.pose[[NOSE, LEFT_SHOULDER, RIGHT_SHOULDER], :2]
             self._inside.append(bool(np.all((trunk > 0.0) & (trunk < 1.0))))
-        self._hand.append(seen and _raised(landmarks))
+        self._hand.append(seen and raised(landmarks))
         self._outside.append(seen and _outside(landmarks))
 
     def view(self) -> View:
@@ -67,7 +67,7 @@ class ViewMonitor:
         return "ok"
 
 
-def _raised(landmarks: Landmarks) -> bool:
+def raised(landmarks: Landmarks) -> bool:
     """Whether a hand is seen that is not resting: by its wrist's height against the shoulders."""
     places, lowest = _places(landmarks, RESTING)
     hands = (("left_hand", LEFT_WRIST), ("right_hand", RIGHT_WRIST))

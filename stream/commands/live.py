@@ -25,6 +25,7 @@ from stream.recording import Recorder
 from stream.sources import open_source
 from stream.sources.base import Source
 from stream.terminal import TerminalView
+from stream.transcribing import TranscriptStage, open_transcript
 from stream.view import Observation
 
 SUMMARY = "Watch a camera, a stream or a file, and publish which known signs are being signed."
@@ -69,6 +70,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     watch.add_argument("--mirrored", action="store_true", help="the camera shows a mirror image")
     add_encoder_option(watch)
     add_pose_option(watch)
+    watch.add_argument(
+        "--transcript",
+        metavar="NAME",
+        help="write the transcript with a network of whole sentences (a shipped one or a bundle's folder); without it, it "
+        "is made of the detections",
+    )
+    watch.add_argument(
+        "--language-model",
+        type=Path,
+        metavar="FILE",
+        help="ARPA file of glosses that the transcript's search weighs in, made by `signspot lm build`",
+    )
     watch.add_argument(
         "--threads", type=int, default=1, metavar="N", help="CPU threads of each encoder (default: 1)"
     )
@@ -174,6 +187,7 @@ def run_source(
             galleries=galleries,
             options=Options(landmarks=args.landmarks, preview=args.preview, mirrored=args.mirrored),
             ledger=ledger,
+            transcriber=transcriber_of(args),
             observer=latest.put if args.show else None,
         )
         if not args.quiet:
@@ -192,6 +206,20 @@ def run_source(
             while not pipeline.wait(0.2):
                 pass
     return 0
+
+
+def transcriber_of(args: argparse.Namespace) -> TranscriptStage | None:
+    """What `--transcript` and `--language-model` ask for.
+
+    Raises:
+        ConfigError: a language model without a network.
+        SignspotError: either one cannot be read.
+    """
+    if args.transcript is None:
+        if args.language_model is not None:
+            raise ConfigError("--language-model is for a transcript network: name one with --transcript")
+        return None
+    return open_transcript(args.transcript, language_model=args.language_model, mirrored=args.mirrored)
 
 
 class LatestObservation:

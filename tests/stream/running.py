@@ -25,6 +25,7 @@ from stream.publisher import Stamper
 from stream.replay import replay
 from stream.sources import read_frames
 from stream.sources.base import Source, SourceChange
+from stream.transcribing import TranscriptStage
 
 GLOSSES = ("HELLO", "HOUSE", "THANKS")
 
@@ -140,6 +141,7 @@ def run_pipeline(
     meanwhile: Callable[[Pipeline], None] | None = None,
     messages: list[Message] | None = None,
     timeout_s: float = 60.0,
+    transcriber: TranscriptStage | None = None,
 ) -> list[Message]:
     """Run a source to its end (or until `meanwhile` returns) and return every message (appended to `messages`)."""
     messages = [] if messages is None else messages
@@ -153,6 +155,7 @@ def run_pipeline(
         galleries=GalleryWatcher(gallery) if gallery else None,
         options=options,
         ledger=LedgerWriter(record) if record else None,
+        transcriber=transcriber,
     )
     try:
         pipeline.start()
