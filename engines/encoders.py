@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.bundle import ModelBundle
+from engines.choice import AUTO, open_engine
 from engines.errors import BundleError
 from engines.features import features_named
 from engines.landmarks import Landmarks
 from engines.pose.choice import family
 from engines.resampling import TICKS
 from engines.runtime.base import Placement
-from engines.runtime.onnxruntime import Device, OnnxRuntimeEngine
 
 DEFAULT_ENCODERS = ("slgcn2d",)
 """What is used where nothing else is asked for."""
@@ -84,7 +84,7 @@ class BundleEncoder:
         estimator: str,
         threads: int = 1,
         mirrored: bool = False,
-        device: Device = "auto",
+        engine: str = AUTO,
     ) -> None:
         """Make the bundle ready to run.
 
@@ -93,7 +93,7 @@ class BundleEncoder:
             estimator: name of the pose estimator that makes the landmarks; part of the fingerprint.
             threads: CPU threads for one run.
             mirrored: the camera shows a mirror image; landmarks are turned back, so that a gallery fits both kinds.
-            device: where to run.
+            engine: what executes the network, as `open_engine` takes it.
 
         Raises:
             BundleError: the network does not fit the features of this version, or its card.
@@ -104,7 +104,7 @@ class BundleEncoder:
             self._features = features_named(card.features)
         except BundleError as error:
             raise BundleError(f"{bundle.folder}: {error}") from error
-        self._engine = OnnxRuntimeEngine(bundle.model, threads=threads, device=device)
+        self._engine = open_engine(bundle.model, name=card.name, engine=engine, threads=threads)
         shapes = [spec.shape[1:] for spec in (*self._engine.inputs, *self._engine.outputs)]
         expected = [self._features.shape, (card.dimension,)]
         if shapes != expected:
@@ -184,7 +184,7 @@ def load_encoder(
     estimator: str,
     threads: int = 1,
     mirrored: bool = False,
-    device: Device = "auto",
+    engine: str = AUTO,
 ) -> BundleEncoder:
     """Load an encoder that ships with Signspot, or one from a bundle's folder.
 
@@ -193,14 +193,14 @@ def load_encoder(
         estimator: name of the pose estimator that makes the landmarks.
         threads: CPU threads for one run.
         mirrored: the camera shows a mirror image.
-        device: where to run.
+        engine: what executes the network, as `open_engine` takes it.
 
     Raises:
         BundleError: there is no such bundle, or it is damaged.
         EngineError: the network cannot be executed.
     """
     bundle = find_bundle(name_or_path)
-    return BundleEncoder(bundle, estimator=estimator, threads=threads, mirrored=mirrored, device=device)
+    return BundleEncoder(bundle, estimator=estimator, threads=threads, mirrored=mirrored, engine=engine)
 
 
 def load_encoders(
@@ -209,7 +209,7 @@ def load_encoders(
     estimator: str,
     threads: int = 1,
     mirrored: bool = False,
-    device: Device = "auto",
+    engine: str = AUTO,
 ) -> list[BundleEncoder]:
     """Load several encoders, `DEFAULT_ENCODERS` where none are named; arguments and errors as for `load_encoder`.
 
@@ -217,12 +217,18 @@ def load_encoders(
         BundleError: also where two of them have the same name, by which galleries and messages know them.
     """
     encoders = [
-        load_encoder(name, estimator=estimator, threads=threads, mirrored=mirrored, device=device)
+        load_encoder(name, estimator=estimator, threads=threads, mirrored=mirrored, engine=engine)
         for name in names or DEFAULT_ENCODERS
     ]
     if len({encoder.name for encoder in encoders}) < len(encoders):
         raise BundleError(f"two of the encoders have one name: {', '.join(one.name for one in encoders)}")
     return encoders
+
+
+def shipped_bundles() -> list[str]:
+    """Names of the encoders that ship with Signspot."""
+    shipped = Path(str(importlib.resources.files("engines"))) / "weights"
+    return sorted(path.name for path in shipped.iterdir() if (path / "card.json").is_file())
 
 
 def find_bundle(name_or_path: str) -> ModelBundle:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from engines.choice import AUTO, ENGINES
 from engines.encoders import DEFAULT_ENCODERS
 from engines.pose.choice import HOLISTIC, POSES
 
@@ -24,4 +25,16 @@ def add_pose_option(parser: argparse._ActionsContainer) -> None:
     what = "; ".join(f"{name}: {text}" for name, text in POSES.items())
     parser.add_argument(
         "--pose", default=HOLISTIC, metavar="NAME", help=f"pose estimator ({what}; default: {HOLISTIC})"
+    )
+
+
+def add_engine_option(parser: argparse._ActionsContainer) -> None:
+    """Declare `--engine`, which `load_encoders` takes."""
+    what = "; ".join(f"{name}: {text}" for name, text in ENGINES.items())
+    parser.add_argument(
+        "--engine",
+        default=AUTO,
+        choices=tuple(ENGINES),
+        metavar="NAME",
+        help=f"what executes the encoders ({what})",
     )

@@ -1,4 +1,4 @@
-"""`signspot engines`: bring published networks that a user has into the form that Signspot runs."""
+"""`signspot engines`: published networks into the form that Signspot runs, and engines built from networks."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
+from calibration.commands import engine_cache
 from calibration.importing import KINDS, import_checkpoint
 from engines.features import PICTURES
 
-SUMMARY = "Import published checkpoints as model bundles."
+SUMMARY = "Import published checkpoints as model bundles; build, list, check and remove engines."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the sub-commands."""
-    tasks = parser.add_subparsers(dest="task", required=True, metavar="import")
+    tasks = parser.add_subparsers(dest="task", required=True, metavar="import|build|list|check|clean")
     rows = "\n".join(
         f"  {name:<21} {kind.what}{' *' if kind.features == PICTURES else ''}\n{'':<24}{kind.published}"
         for name, kind in KINDS.items()
@@ -41,14 +42,17 @@ examples:
         "--as", dest="kind", required=True, choices=tuple(KINDS), metavar="KIND", help="what it is: see below"
     )
     task.add_argument("--out", type=Path, required=True, metavar="BUNDLE", help="the bundle's folder")
+    engine_cache.add_arguments(tasks)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Import.
+    """Import, or see to built engines.
 
     Raises:
         SignspotError: the checkpoint cannot be read or is another network's, or the bundle cannot be written.
     """
+    if args.task != "import":
+        return engine_cache.run(args)
     console = Console()
     with Console(stderr=True).status("reading, checking, exporting"):
         bundle = import_checkpoint(args.checkpoint, args.kind, args.out)

@@ -9,6 +9,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from engines.errors import EngineError
+
 
 @dataclass(frozen=True, slots=True)
 class TensorSpec:
@@ -53,3 +55,32 @@ class Engine(Protocol):
     def where(self) -> Placement:
         """Device, runtime, precision, and why."""
         ...
+
+
+def check_inputs(
+    called: str, specs: tuple[TensorSpec, ...], inputs: Mapping[str, NDArray[np.generic]]
+) -> None:
+    """Refuse inputs that a network does not take.
+
+    Args:
+        called: what to call the network in the message.
+        specs: of its inputs.
+        inputs: name -> array.
+
+    Raises:
+        EngineError: one is missing or unknown, or has the wrong shape or type.
+    """
+    known = {spec.name for spec in specs}
+    if inputs.keys() != known:
+        raise EngineError(f"{called} takes the inputs {sorted(known)}, not {sorted(inputs)}")
+    for spec in specs:
+        array = inputs[spec.name]
+        fits = len(array.shape) == len(spec.shape) and all(
+            expected in (None, size) for expected, size in zip(spec.shape, array.shape, strict=True)
+        )
+        if not fits or array.dtype.name != spec.dtype:
+            expected = ", ".join("any" if size is None else str(size) for size in spec.shape)
+            raise EngineError(
+                f"input {spec.name!r} of {called} must be {spec.dtype} ({expected}), "
+                f"not {array.dtype.name} {array.shape}"
+            )

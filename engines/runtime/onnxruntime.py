@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.errors import EngineError
-from engines.runtime.base import Placement, TensorSpec
+from engines.runtime.base import Placement, TensorSpec, check_inputs
 
 Device = Literal["auto", "cpu", "cuda"]
 
@@ -31,13 +31,16 @@ TYPES = {
 class OnnxRuntimeEngine:
     """A network in an ONNX Runtime session. Calls from several threads at once are safe."""
 
-    def __init__(self, model: Path | bytes, *, threads: int = 1, device: Device = "auto") -> None:
+    def __init__(
+        self, model: Path | bytes, *, threads: int = 1, device: Device = "auto", passed_over: str = ""
+    ) -> None:
         """Load and optimise a network.
 
         Args:
             model: an ONNX file, or its bytes.
             threads: CPU threads that share the work of one run.
             device: "auto" takes CUDA if it can be had and says why it cannot; the others insist.
+            passed_over: which better runtimes do not start here, and why; told by `where()`.
 
         Raises:
             EngineError: onnxruntime is not installed, the network is damaged or cannot be executed, or the device
@@ -80,7 +83,7 @@ class OnnxRuntimeEngine:
             device="cuda" if on_cuda else "cpu",
             runtime=f"onnxruntime {onnxruntime.__version__}",
             precision=self._inputs[0].dtype,
-            reason=_reason(device, on_cuda, CUDA in present, threads),
+            reason="; ".join(filter(None, [_reason(device, on_cuda, CUDA in present, threads), passed_over])),
         )
 
     @property
@@ -114,11 +117,7 @@ class OnnxRuntimeEngine:
         Raises:
             EngineError: an input is missing or unknown, has the wrong shape or type, or the run fails.
         """
-        known = {spec.name for spec in self._inputs}
-        if inputs.keys() != known:
-            raise EngineError(f"{self._called} takes the inputs {sorted(known)}, not {sorted(inputs)}")
-        for spec in self._inputs:
-            self._check(spec, inputs[spec.name])
+        check_inputs(self._called, self._inputs, inputs)
         try:
             results = self._session.run(None, dict(inputs))
         except Exception as error:  # onnxruntime's exceptions have no common base
@@ -126,17 +125,6 @@ class OnnxRuntimeEngine:
             raise EngineError(f"{self._called} fails on inputs of shape {shapes}: {error}") from error
         pairs = zip(self._outputs, results, strict=True)
         return {spec.name: np.asarray(result, np.float32) for spec, result in pairs}
-
-    def _check(self, spec: TensorSpec, array: NDArray[np.generic]) -> None:
-        fits = len(array.shape) == len(spec.shape) and all(
-            expected in (None, size) for expected, size in zip(spec.shape, array.shape, strict=True)
-        )
-        if not fits or array.dtype.name != spec.dtype:
-            expected = ", ".join("any" if size is None else str(size) for size in spec.shape)
-            raise EngineError(
-                f"input {spec.name!r} of {self._called} must be {spec.dtype} ({expected}), "
-                f"not {array.dtype.name} {array.shape}"
-            )
 
 
 def _options(onnxruntime: Any, threads: int) -> Any:

@@ -27,7 +27,7 @@ from stream.events import Detection
 from stream.gallery import GalleryWatcher
 from stream.latency import percentiles
 from stream.loopback import measure_loopback
-from stream.options import add_encoder_option, add_pose_option
+from stream.options import add_encoder_option, add_engine_option, add_pose_option
 from stream.pipeline import Pipeline
 from stream.publisher import Publisher, Stamper
 from stream.sources import open_source
@@ -64,6 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_encoder_option(parser)
     add_pose_option(parser)
+    add_engine_option(parser)
     parser.add_argument(
         "--threads", type=int, default=1, metavar="N", help="CPU threads of each encoder (default: 1)"
     )
@@ -110,7 +111,9 @@ def _measured(args: argparse.Namespace) -> tuple[dict[str, Any], Measurement]:
     log = TickLog()
     with contextlib.ExitStack() as stack:
         estimator = stack.enter_context(contextlib.closing(open_pose(args.pose)))
-        encoders = load_encoders(args.encoder, estimator=estimator.name, threads=args.threads)
+        encoders = load_encoders(
+            args.encoder, estimator=estimator.name, threads=args.threads, engine=args.engine
+        )
         gallery = args.gallery
         if gallery is None:
             gallery = stand_in_gallery(Path(stack.enter_context(tempfile.TemporaryDirectory())), encoders)

@@ -18,7 +18,7 @@ from stream.curve import read_server_keys
 from stream.events import Message
 from stream.gallery import GalleryWatcher
 from stream.ledger import LedgerWriter
-from stream.options import add_encoder_option, add_pose_option
+from stream.options import add_encoder_option, add_engine_option, add_pose_option
 from stream.pipeline import Options, Pipeline
 from stream.publisher import Publisher, Stamper
 from stream.recording import Recorder
@@ -70,6 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     watch.add_argument("--mirrored", action="store_true", help="the camera shows a mirror image")
     add_encoder_option(watch)
     add_pose_option(watch)
+    add_engine_option(watch)
     watch.add_argument(
         "--transcript",
         metavar="NAME",
@@ -126,7 +127,11 @@ def run(args: argparse.Namespace) -> int:
     )
     with _terminable(), contextlib.closing(open_pose(args.pose)) as estimator:
         encoders = load_encoders(
-            args.encoder, estimator=estimator.name, threads=args.threads, mirrored=args.mirrored
+            args.encoder,
+            estimator=estimator.name,
+            threads=args.threads,
+            mirrored=args.mirrored,
+            engine=args.engine,
         )
         return run_source(args, source, estimator, encoders)
 

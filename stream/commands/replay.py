@@ -14,7 +14,7 @@ from rich.progress import Progress
 from engines.encoders import load_encoders
 from engines.pose.choice import open_pose, pose_of
 from stream.events import Detection, Hypothesis, Message
-from stream.options import add_encoder_option
+from stream.options import add_encoder_option, add_engine_option
 from stream.recording import Recorder, read_messages
 from stream.replay import differences, end_of, frames_in, replay, setup_of
 
@@ -31,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="pose estimator (default: the run's; one of your own has to be named again)",
     )
     add_encoder_option(parser)
+    add_engine_option(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -42,7 +43,9 @@ def run(args: argparse.Namespace) -> int:
         if args.record is not None:
             sinks.append(stack.enter_context(Recorder(args.record)).write)
         estimator = stack.enter_context(contextlib.closing(open_pose(args.pose or pose_of(setup.estimator))))
-        encoders = load_encoders(args.encoder, estimator=estimator.name, mirrored=setup.mirrored)
+        encoders = load_encoders(
+            args.encoder, estimator=estimator.name, mirrored=setup.mirrored, engine=args.engine
+        )
         progress = stack.enter_context(Progress(console=Console(stderr=True), transient=True))
         bar = progress.add_task("replaying", total=frames_in(args.run))
 

@@ -1,0 +1,224 @@
+"""Built engines: made once, kept in the user's cache, made again when anything that they depend on has changed.
+
+An entry is found by what it was made of: the network's hash, TensorRT's kind and version, the GPU, the arithmetic and
+the batch sizes. What does not load, or fails its own hash, is built again; nothing is trusted from elsewhere.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from engines.errors import EngineError, MissingExtra
+from engines.precision import Precision, in_precision
+from engines.runtime import tensorrt
+from engines.runtime.base import TensorSpec
+from engines.runtime.tensorrt import Batches, Built
+
+PLAN, CARD = "engine.plan", "engine.json"
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """What one cache entry is, and was made of."""
+
+    network: str  # name, for people
+    model_sha256: str
+    flavour: str  # "tensorrt" or "tensorrt-rtx"
+    version: str
+    gpu: str  # "" where it was built without one
+    precision: str
+    batches: tuple[int, int, int]
+    plan_sha256: str
+    inputs: list[tuple[str, list[int | None], str]]
+    outputs: list[tuple[str, list[int | None], str]]
+    built_s: float  # how long it took
+    built_utc: str
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """An entry and where it lies."""
+
+    entry: Entry
+    folder: Path
+
+    @property
+    def size(self) -> int:
+        """Bytes on the disk."""
+        return sum(file.stat().st_size for file in self.folder.iterdir() if file.is_file())
+
+
+def cache_folder() -> Path:
+    """Where built engines are kept: $XDG_CACHE_HOME/signspot, by default ~/.cache/signspot."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "signspot" / "engines"
+
+
+def gpu_name() -> str:
+    """The first NVIDIA GPU's name and driver, as `nvidia-smi` tells; "" without one."""
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return ""
+    command = [program, "--query-gpu=name,driver_version", "--format=csv,noheader"]
+    try:
+        told = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return told.splitlines()[0].strip() if told.strip() else ""
+
+
+def key(model_sha256: str, flavour: str, version: str, gpu: str, precision: str, batches: Batches) -> str:
+    """The name of an entry's folder."""
+    what = (model_sha256, flavour, version, gpu, precision, batches.least, batches.usual, batches.most)
+    return hashlib.sha256(msgspec.json.encode(what)).hexdigest()[:24]
+
+
+def built(
+    name: str,
+    model: bytes,
+    flavour: str,
+    *,
+    precision: Precision = "float32",
+    batches: Batches | None = None,
+) -> tuple[Built, Kept | None, str]:
+    """A network's engine: from the cache, or built and kept.
+
+    Args:
+        name: of the network, for people.
+        model: ONNX, float32.
+        flavour: which TensorRT.
+        precision: of its arithmetic.
+        batches: sizes to build for.
+
+    Returns:
+        The engine; its cache entry, None where the cache cannot be written; and in a line what was done and why.
+
+    Raises:
+        MissingExtra: that TensorRT, or onnx, is not installed.
+        EngineError: the network cannot be built.
+    """
+    sizes = batches or Batches()
+    digest = hashlib.sha256(model).hexdigest()
+    version, gpu = tensorrt.version(flavour), gpu_name()
+    folder = cache_folder() / key(digest, flavour, version, gpu, precision, sizes)
+    why = "it was not built before with this version, GPU, precision and batch sizes"
+    if folder.is_dir():
+        try:
+            kept = read(folder)
+            return _loaded(kept), kept, "taken from the cache"
+        except EngineError as error:
+            why = str(error)
+    start_s = time.perf_counter()
+    made = tensorrt.build(in_precision(model, precision), flavour, batches=sizes)
+    entry = Entry(
+        network=name,
+        model_sha256=digest,
+        flavour=flavour,
+        version=version,
+        gpu=gpu,
+        precision=precision,
+        batches=(sizes.least, sizes.usual, sizes.most),
+        plan_sha256=hashlib.sha256(made.plan).hexdigest(),
+        inputs=[(spec.name, list(spec.shape), spec.dtype) for spec in made.inputs],
+        outputs=[(spec.name, list(spec.shape), spec.dtype) for spec in made.outputs],
+        built_s=round(time.perf_counter() - start_s, 2),
+        built_utc=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    )
+    try:
+        return made, _keep(folder, entry, made.plan), f"built: {why}"
+    except OSError as error:
+        return (
+            made,
+            None,
+            f"built: {why}; not kept, since {cache_folder()} cannot be written ({error.strerror})",
+        )
+
+
+def read(folder: Path) -> Kept:
+    """One cache entry.
+
+    Raises:
+        EngineError: it is damaged.
+    """
+    try:
+        return Kept(msgspec.json.decode((folder / CARD).read_bytes(), type=Entry), folder)
+    except (OSError, msgspec.DecodeError) as error:
+        raise EngineError(f"the cache entry {folder} is damaged ({error})") from error
+
+
+def entries() -> Iterator[Kept | EngineError]:
+    """All cache entries; an error for each that is damaged."""
+    if not cache_folder().is_dir():
+        return
+    for folder in sorted(path for path in cache_folder().iterdir() if path.is_dir()):
+        try:
+            kept = read(folder)
+            _loaded(kept)
+            yield kept
+        except EngineError as error:
+            yield error
+
+
+def clean(*, everything: bool = False) -> tuple[int, int]:
+    """Remove entries that nothing here can use: damaged, or of another version or GPU.
+
+    Args:
+        everything: remove the good ones too.
+
+    Returns:
+        How many, and how many bytes.
+    """
+    count = freed = 0
+    if not cache_folder().is_dir():
+        return 0, 0
+    gpu = gpu_name()
+    for folder in sorted(path for path in cache_folder().iterdir() if path.is_dir()):
+        if not everything and _usable(folder, gpu):
+            continue
+        freed += sum(file.stat().st_size for file in folder.iterdir() if file.is_file())
+        shutil.rmtree(folder)
+        count += 1
+    return count, freed
+
+
+def _usable(folder: Path, gpu: str) -> bool:
+    try:
+        kept = read(folder)
+        _loaded(kept)
+        return kept.entry.gpu == gpu and kept.entry.version == tensorrt.version(kept.entry.flavour)
+    except (EngineError, MissingExtra):
+        return False
+
+
+def _loaded(kept: Kept) -> Built:
+    try:
+        plan = (kept.folder / PLAN).read_bytes()
+    except OSError as error:
+        raise EngineError(f"the cache entry {kept.folder} lacks its engine ({error.strerror})") from error
+    if hashlib.sha256(plan).hexdigest() != kept.entry.plan_sha256:
+        raise EngineError(f"the engine in {kept.folder} is damaged: it fails its hash")
+    specs = [
+        tuple(TensorSpec(name, tuple(shape), dtype) for name, shape, dtype in side)
+        for side in (kept.entry.inputs, kept.entry.outputs)
+    ]
+    return Built(plan, specs[0], specs[1])
+
+
+def _keep(folder: Path, entry: Entry, plan: bytes) -> Kept:
+    """Write an entry as a whole: other processes see all of it or none."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    fresh = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".new-"))
+    (fresh / PLAN).write_bytes(plan)
+    (fresh / CARD).write_bytes(msgspec.json.format(msgspec.json.encode(entry), indent=1))
+    if folder.exists():
+        shutil.rmtree(folder)
+    os.replace(fresh, folder)
+    return Kept(entry, folder)

@@ -1,0 +1,300 @@
+"""Engines beside ONNX Runtime: the same numbers, stated reasons, and a cache that is never trusted blindly."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from engines import build, choice
+from engines.choice import open_engine
+from engines.encoders import find_bundle
+from engines.errors import ConfigError, EngineError, MissingExtra
+from engines.pose.blaze import networks
+from engines.precision import in_precision
+from engines.runtime import tensorrt
+from engines.runtime.base import TensorSpec
+from engines.runtime.onnxruntime import OnnxRuntimeEngine
+from engines.runtime.tensorrt import Built
+from engines.runtime.torch_cuda import TorchEngine
+
+torch = pytest.importorskip("torch")
+
+
+def torch_engine(model: bytes) -> TorchEngine:
+    return TorchEngine(model, device="cpu")
+
+
+def drawn(model: bytes, rows: int = 3) -> dict[str, NDArray[np.generic]]:
+    (spec,) = OnnxRuntimeEngine(model).inputs
+    rng = np.random.default_rng(0)
+    shape = [rows if size is None else size for size in spec.shape]
+    if spec.dtype == "uint8":
+        return {spec.name: rng.integers(0, 256, shape, dtype=np.uint8)}
+    return {spec.name: rng.random(shape, dtype=np.float32)}
+
+
+SHIPPED = {
+    "slgcn2d": lambda: find_bundle("slgcn2d").model,
+    "slgcn3d": lambda: find_bundle("slgcn3d").model,
+    "hand": lambda: networks.network(networks.HAND),
+    "pose": lambda: networks.network(networks.POSE),
+    "recrop": lambda: networks.network(networks.RECROP),
+    "person": lambda: networks.network(networks.PERSON),
+}
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_the_torch_engine_gives_what_onnx_runtime_gives(name: str) -> None:
+    model = SHIPPED[name]()
+    inputs = drawn(model)
+    found, expected = torch_engine(model).run(inputs), OnnxRuntimeEngine(model).run(inputs)
+    assert found.keys() == expected.keys()
+    for key, value in expected.items():
+        np.testing.assert_allclose(found[key], value, atol=1e-3 * np.abs(value).max(), err_msg=key)
+
+
+def small(kind: str, inputs: list[NDArray[np.float32]], shape: tuple[int, ...], **attributes: Any) -> bytes:
+    """A network of one operator on "x" and constants."""
+    constants = [numpy_helper.from_array(value, f"c{place}") for place, value in enumerate(inputs)]
+    names = ["x", *(constant.name for constant in constants)]
+    graph = helper.make_graph(
+        [helper.make_node(kind, names, ["y"], **attributes)],
+        "small",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, shape)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)],
+        constants,
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    return bytes(onnx.shape_inference.infer_shapes(model).SerializeToString())
+
+
+RNG = np.random.default_rng(1)
+OPERATORS = {
+    "padded convolution": small(
+        "Conv",
+        [RNG.normal(size=(4, 3, 3, 3)).astype(np.float32)],
+        (2, 3, 9, 7),
+        pads=[0, 1, 2, 0],
+        strides=[2, 1],
+    ),
+    "pooling with padding": small(
+        "MaxPool", [], (2, 3, 9, 7), kernel_shape=[3, 2], pads=[1, 0, 0, 1], strides=[2, 2]
+    ),
+    "depth to space": small("DepthToSpace", [], (2, 8, 3, 5), blocksize=2, mode="DCR"),
+    "depth to space by columns": small("DepthToSpace", [], (2, 8, 3, 5), blocksize=2, mode="CRD"),
+    "sum over all": small("ReduceSum", [], (2, 3, 4), keepdims=0),
+    "length": small("ReduceL2", [], (2, 3, 4), axes=[1], keepdims=1),
+    "gemm": small(
+        "Gemm",
+        [RNG.normal(size=(5, 4)).astype(np.float32), RNG.normal(size=5).astype(np.float32)],
+        (2, 4),
+        transB=1,
+        alpha=0.5,
+        beta=2.0,
+    ),
+    "softmax": small("Softmax", [], (2, 3, 4), axis=1),
+    "transpose": small("Transpose", [], (2, 3, 4), perm=[2, 0, 1]),
+    "flatten": small("Flatten", [], (2, 3, 4), axis=2),
+}
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+def test_an_operator_means_what_it_means_to_onnx_runtime(name: str) -> None:
+    model = OPERATORS[name]
+    x = {
+        "x": RNG.normal(size=[size or 1 for size in OnnxRuntimeEngine(model).inputs[0].shape]).astype(
+            np.float32
+        )
+    }
+    np.testing.assert_allclose(
+        torch_engine(model).run(x)["y"], OnnxRuntimeEngine(model).run(x)["y"], rtol=1e-5, atol=1e-6
+    )
+
+
+def test_an_unknown_operator_is_named() -> None:
+    with pytest.raises(EngineError, match=r"operator Erf is not known to the torch engine"):
+        torch_engine(small("Erf", [], (2, 3)))
+
+
+def test_a_damaged_network_and_a_missing_gpu_are_said() -> None:
+    with pytest.raises(EngineError, match="no ONNX network"):
+        torch_engine(b"garbage")
+    if not torch.cuda.is_available():
+        with pytest.raises(EngineError, match="PyTorch finds no GPU"):
+            TorchEngine(OPERATORS["gemm"], device="cuda")
+
+
+def test_wrong_inputs_are_refused() -> None:
+    engine = torch_engine(OPERATORS["gemm"])
+    with pytest.raises(EngineError, match=r"takes the inputs \['x'\], not \['z'\]"):
+        engine.run({"z": np.zeros((2, 4), np.float32)})
+    with pytest.raises(EngineError, match=r"must be float32 \(2, 4\), not float32 \(2, 5\)"):
+        engine.run({"x": np.zeros((2, 5), np.float32)})
+
+
+# -- half precision --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["slgcn2d", "hand"])
+def test_float16_loses_little(name: str) -> None:
+    model = SHIPPED[name]()
+    inputs = drawn(model)
+    half = OnnxRuntimeEngine(in_precision(model, "float16"))
+    assert [spec.dtype for spec in half.inputs] == [spec.dtype for spec in OnnxRuntimeEngine(model).inputs]
+    found, expected = half.run(inputs), OnnxRuntimeEngine(model).run(inputs)
+    for key, value in expected.items():
+        assert np.abs(found[key] - value).max() <= 0.02 * max(float(np.abs(value).max()), 1e-3), key
+
+
+def test_weights_round_to_the_nearest_bfloat16() -> None:
+    """1 + 1/256 lies between two numbers of 8 bits and goes to the even one, 1; 1 + 3/256 goes to 1 + 2/128."""
+    model = small("Mul", [np.array([1 + 1 / 256, 1 + 3 / 256, -3.0], np.float32)], (3,))
+    proto = onnx.load_from_string(in_precision(model, "bfloat16"))
+    (weights,) = proto.graph.initializer
+    assert weights.data_type == TensorProto.BFLOAT16
+    np.testing.assert_array_equal(
+        np.asarray(numpy_helper.to_array(weights), np.float32), [1.0, 1 + 2 / 128, -3.0]
+    )
+    assert proto.graph.output[0].type.tensor_type.elem_type == TensorProto.FLOAT, "callers see no difference"
+
+
+# -- the choice ------------------------------------------------------------------------------------------------------
+
+
+def test_without_a_gpu_onnx_runtime_is_chosen_and_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(build, "gpu_name", lambda: "")
+    engine = open_engine(OPERATORS["gemm"])
+    assert engine.where().device == "cpu"
+    assert "onnxruntime" in engine.where().runtime
+    assert "CUDA" in engine.where().reason
+
+
+def test_what_does_not_start_is_passed_over_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(model: bytes, name: str, engine: str, precision: str) -> None:
+        raise EngineError(f"out of memory on {engine}")
+
+    monkeypatch.setattr(build, "gpu_name", lambda: "NVIDIA Test, 1.0")
+    monkeypatch.setattr(choice, "_opened", fails)
+    engine = open_engine(OPERATORS["gemm"])
+    assert "onnxruntime" in engine.where().runtime
+    for name in ("tensorrt", "tensorrt-rtx", "torch"):
+        assert f"out of memory on {name}" in engine.where().reason
+
+
+def test_an_engine_can_be_forced_and_an_unknown_one_is_refused() -> None:
+    assert open_engine(OPERATORS["gemm"], engine="torch").where().runtime.startswith("torch")
+    with pytest.raises(ConfigError, match=r"no engine 'openvino': choose one of auto, onnxruntime, torch"):
+        open_engine(OPERATORS["gemm"], engine="openvino")
+
+
+def test_a_tensorrt_that_is_not_installed_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tensorrt, "FLAVOURS", {"tensorrt-rtx": ("no_such_tensorrt",)})
+    with pytest.raises(MissingExtra, match="pip install tensorrt-rtx-cu13"):
+        tensorrt.version("tensorrt-rtx")
+
+
+# -- the cache, with a builder that counts ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """A cache of the test's own, and what was built for it."""
+    made: list[bytes] = []
+
+    def fake(model: bytes, flavour: str, *, batches: object = None) -> Built:
+        made.append(model)
+        spec = TensorSpec("x", (None, 4), "float32")
+        return Built(b"plan of %d" % len(made), (spec,), (spec,))
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(tensorrt, "build", fake)
+    monkeypatch.setattr(tensorrt, "version", lambda flavour: "10.9")
+    monkeypatch.setattr(build, "gpu_name", lambda: "NVIDIA Test, 1.0")
+    return made
+
+
+def test_an_engine_is_built_once(counted: list[bytes]) -> None:
+    first, kept, how = build.built("net", OPERATORS["gemm"], "tensorrt")
+    again, _, then = build.built("net", OPERATORS["gemm"], "tensorrt")
+    assert first == again
+    assert len(counted) == 1
+    assert how.startswith("built: it was not built before")
+    assert then == "taken from the cache"
+    assert kept is not None
+    assert kept.entry.gpu == "NVIDIA Test, 1.0"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda patch: patch.setattr(tensorrt, "version", lambda flavour: "11.0"),  # another version
+        lambda patch: patch.setattr(build, "gpu_name", lambda: "another card, 1.0"),  # another GPU
+        lambda patch: [
+            (folder / build.PLAN).write_bytes(b"x") for folder in build.cache_folder().iterdir()
+        ],  # damaged
+        lambda patch: [(folder / build.CARD).write_bytes(b"{") for folder in build.cache_folder().iterdir()],
+        lambda patch: [
+            (folder / build.PLAN).rename(folder / "lost") for folder in build.cache_folder().iterdir()
+        ],
+    ],
+    ids=["version", "GPU", "damaged engine", "damaged card", "no engine"],
+)
+def test_what_has_changed_is_built_again_and_said(
+    counted: list[bytes], monkeypatch: pytest.MonkeyPatch, change: object
+) -> None:
+    build.built("net", OPERATORS["gemm"], "tensorrt")
+    change(monkeypatch)  # type: ignore[operator]
+    made, _, how = build.built("net", OPERATORS["gemm"], "tensorrt")
+    assert len(counted) == 2
+    assert how.startswith("built: ")
+    assert made.plan == b"plan of 2"
+    assert build.built("net", OPERATORS["gemm"], "tensorrt")[2] == "taken from the cache"
+
+
+def test_clean_removes_what_nothing_here_can_use(
+    counted: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build.built("old", OPERATORS["gemm"], "tensorrt")
+    monkeypatch.setattr(tensorrt, "version", lambda flavour: "11.0")
+    build.built("new", OPERATORS["gemm"], "tensorrt")
+    assert build.clean()[0] == 1
+    assert [entry.entry.network for entry in build.entries() if not isinstance(entry, EngineError)] == ["new"]
+    assert build.clean(everything=True)[0] == 1
+    assert build.clean() == (0, 0)
+
+
+def test_a_cache_that_cannot_be_written_is_done_without(
+    counted: list[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    made, kept, how = build.built("net", OPERATORS["gemm"], "tensorrt")
+    assert made.plan == b"plan of 1"
+    assert kept is None
+    assert "cannot be written" in how
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["float32", "float16", "bfloat16"])
+@pytest.mark.parametrize("name", SHIPPED)
+def test_every_network_compiles_for_tensorrt_rtx(name: str, precision: str) -> None:
+    """Without a GPU none can be loaded: its names stand in the engine, its shapes in the network that was built."""
+    try:
+        tensorrt.version("tensorrt-rtx")
+    except MissingExtra as error:
+        pytest.skip(str(error))
+    model = SHIPPED[name]()
+    made = tensorrt.build(in_precision(model, precision), "tensorrt-rtx")  # type: ignore[arg-type]
+    reference = OnnxRuntimeEngine(model)
+    assert made.inputs == reference.inputs
+    assert {spec.name: spec.shape[1:] for spec in made.outputs} == {
+        spec.name: spec.shape[1:] for spec in reference.outputs
+    }
+    for spec in (*made.inputs, *made.outputs):
+        assert spec.name.encode() in made.plan
