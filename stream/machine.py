@@ -213,21 +213,21 @@ def runtimes() -> Iterator[Finding]:
         name="TensorRT for RTX",
         verdict="ok" if rtx else "absent",
         found=(f"{rtx} is installed; " if rtx else "not installed; ")
-        + "compiled, never executed: networks were built with it where there was no RTX GPU. Not in use",
+        + "for `--engine tensorrt-rtx`: compiled, never executed (networks were built where there was no RTX GPU)",
     )
     full = _version("tensorrt")
     yield Finding(
         area="runtimes",
         name="TensorRT",
         verdict="ok" if full else "absent",
-        found=f"{full or 'not installed'}. Not in use",
+        found=f"{full or 'not installed'}; for `--engine tensorrt`: never executed",
     )
     torch = _version("torch")
     yield Finding(
         area="runtimes",
         name="PyTorch",
         verdict="ok" if torch else "absent",
-        found=f"{torch or 'not installed'}; for training only, never in the live path",
+        found=f"{torch or 'not installed'}; for training, and in the live path for `--engine torch` alone",
         advice="" if torch else "to train: pip install '.[train]'",
     )
 
