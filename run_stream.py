@@ -62,7 +62,8 @@ COMMANDS = {
     "corpus": ("calibration.commands.corpus", "what a corpus of gloss sentences holds"),
     "lm": ("calibration.commands.lm", "build a language model of glosses for the transcript"),
     "train": ("calibration.commands.train", "train an encoder"),
-    "engines": ("calibration.commands.engines", "import published checkpoints as model bundles"),
+    "engines": ("calibration.commands.engines", "import published checkpoints; build, list, check engines"),
+    "reproduce": ("calibration.commands.reproduce", "repeat published evaluations, for whoever has their data"),
 }
 """Sub-command -> (module, one line). A module is imported only when called, so that start-up stays quick."""
 
