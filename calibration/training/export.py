@@ -21,7 +21,8 @@ from calibration.training.corpora import Corpus
 from calibration.training.projection import Projection
 from engines.bundle import Card, ModelBundle
 from engines.features import ANGLES, KEYPOINTS, Features
-from engines.networks.slgcn import GraphConvolution, Slgcn, SlgcnShape
+from engines.networks.slgcn import GraphBlock, MaskedNorm, Slgcn, SlgcnShape, along
+from engines.resampling import TICKS
 from engines.runtime.onnxruntime import OnnxRuntimeEngine
 
 Array = NDArray[np.float32]
@@ -58,19 +59,76 @@ class Joined(nn.Module):
         return F.normalize(self.project(rows), dim=1)
 
 
-class FoldedGraph(nn.Module):
-    """A graph convolution whose adjacencies and channel mixing are one constant matrix."""
+class FoldedBlock(nn.Module):
+    """A graph block with all that is constant once trained folded, for ONNX: the same maths in few large products.
 
-    def __init__(self, graph: GraphConvolution) -> None:
+    Adjacencies, channel mixing and the normalisation after them are one matrix; so are each attention over joints and
+    over ticks, and the temporal convolution with the normalisation after it.
+    """
+
+    mix: Tensor
+    mix_shift: Tensor
+    over_joints: Tensor
+    over_ticks: Tensor
+    joints_shift: Tensor
+    ticks_shift: Tensor
+    step: Tensor
+    step_shift: Tensor
+
+    def __init__(self, block: GraphBlock, ticks: int) -> None:
         super().__init__()
-        self.outside, self.joints = graph.outside, graph.joints
-        self.matrix: Tensor
-        self.register_buffer("matrix", graph.matrix().detach())
+        graph, attention = block.graph, block.attention
+        self.joints, self.stride, self.kernel = graph.joints, block.stride, block.temporal.kernel_size[0]
+        scale, shift = _normalisation(block.graph_norm)
+        constants = {
+            "mix": graph.matrix() * scale.repeat(self.joints),
+            "mix_shift": shift.repeat(self.joints),
+            "over_joints": along(attention.spatial, self.joints),
+            "over_ticks": along(attention.temporal, ticks),
+            "joints_shift": _bias(attention.spatial),
+            "ticks_shift": _bias(attention.temporal),
+        }
+        scale, shift = _normalisation(block.norm)
+        constants["step"] = (
+            (block.temporal.weight[..., 0] * scale[:, None, None]).permute(2, 1, 0).flatten(0, 1)
+        )
+        constants["step_shift"] = shift
+        for name, value in constants.items():
+            self.register_buffer(name, value.detach().clone())
+        self.squeeze, self.excite, self.shortcut = attention.squeeze, attention.excite, block.shortcut
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, T, V, C), zero at absent joints, to (N, T, V, C')."""
-        y: Tensor = (x.flatten(2) @ self.matrix).reshape(-1, x.shape[1], self.joints, self.outside)
-        return y
+    def forward(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """As `GraphBlock` in evaluation mode."""
+        ticks, width = x.shape[1], self.step.shape[1]
+        y = F.relu((x.flatten(2) @ self.mix + self.mix_shift).reshape(-1, ticks, self.joints, width) * mask)
+        at_joints, at_ticks = mask.sum(1), mask.sum(2)
+        over_time = y.sum(1) / at_joints.clamp(min=1)
+        over_joints = y.sum(2) / at_ticks.clamp(min=1)
+        over_both = y.sum((1, 2)) / at_ticks.sum(1).clamp(min=1)
+        joints = torch.sigmoid(over_time.flatten(1) @ self.over_joints + self.joints_shift)
+        moments = torch.sigmoid(over_joints.flatten(1) @ self.over_ticks + self.ticks_shift)
+        channels = torch.sigmoid(self.excite(F.relu(self.squeeze(over_both))))
+        y = (
+            y
+            * ((1 + joints)[:, None, :, None] * (1 + moments)[:, :, None, None])
+            * (1 + channels)[:, None, None]
+        )
+        half = self.kernel // 2
+        padded = F.pad(y, (0, 0, 0, 0, half, half))
+        taps = [padded[:, first : first + ticks : self.stride] for first in range(self.kernel)]
+        known = mask[:, :: self.stride]
+        y = torch.cat(taps, 3) @ self.step + self.step_shift
+        return F.relu(y * known + self.shortcut(x[:, :: self.stride])) * known, known
+
+
+def _bias(layer: nn.Conv1d) -> Tensor:
+    return torch.zeros(layer.out_channels) if layer.bias is None else layer.bias
+
+
+def _normalisation(norm: MaskedNorm) -> tuple[Tensor, Tensor]:
+    """Scale and shift of a normalisation in evaluation mode."""
+    scale = norm.weight * torch.rsqrt(norm.variance + 1e-5)
+    return scale, norm.bias - norm.mean * scale
 
 
 def untrained(seed: int = 0, shape: SlgcnShape | None = None) -> Slgcn:
@@ -84,9 +142,11 @@ def onnx_bytes(networks: Sequence[Slgcn], projection: Projection | None = None) 
     copies = [copy.deepcopy(network) for network in networks]
     joined = Joined(copies, projection).eval()
     for network in copies:
-        for block in network.blocks:
-            if isinstance(block.graph, GraphConvolution):
-                block.graph = FoldedGraph(block.graph)
+        ticks = TICKS
+        for number, block in enumerate(network.blocks):
+            if isinstance(block, GraphBlock):
+                network.blocks[number] = FoldedBlock(block, ticks)
+                ticks //= block.stride
     buffer = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter's own deprecations

@@ -121,8 +121,8 @@ class Attention(nn.Module):
         over_time = x.sum(1) / mask.sum(1).clamp(min=1)
         over_joints = x.sum(2) / mask.sum(2).clamp(min=1)
         over_both = x.sum((1, 2)) / mask.sum((1, 2)).clamp(min=1)
-        joints = torch.sigmoid(_along(self.spatial, over_time))[:, None, :, None]
-        ticks = torch.sigmoid(_along(self.temporal, over_joints))[:, :, None, None]
+        joints = torch.sigmoid(_convolved(self.spatial, over_time))[:, None, :, None]
+        ticks = torch.sigmoid(_convolved(self.temporal, over_joints))[:, :, None, None]
         channels = torch.sigmoid(self.excite(F.relu(self.squeeze(over_both))))[:, None, None]
         return x * ((1 + joints) * (1 + ticks)) * (1 + channels)
 
@@ -207,14 +207,18 @@ class Slgcn(nn.Module):
         return F.normalize(self.norm(self.head(self.dropout(torch.cat([*parts, peak], 1)))).float(), dim=1)
 
 
-def _along(layer: nn.Conv1d, x: Tensor) -> Tensor:
-    """A convolution with one output channel over axis 1 of (N, L, C), to (N, L), as one matrix: far faster here."""
-    length = x.shape[1]
+def along(layer: nn.Conv1d, length: int) -> Tensor:
+    """A convolution with one output channel over (N, L, C) as one matrix (L C, L'), without its bias."""
     place = torch.arange(length)
     tap = place[:, None] - place[None, :] + layer.kernel_size[0] // 2  # of input place and output place
     padded = F.pad(layer.weight[0], (length, length))
     matrix = padded[:, tap.clamp(-length, layer.kernel_size[0] + length - 1) + length]  # (C, L, L')
-    rows = x.flatten(1) @ matrix.transpose(0, 1).reshape(x.shape[1] * x.shape[2], length)
+    return matrix.transpose(0, 1).reshape(-1, length)
+
+
+def _convolved(layer: nn.Conv1d, x: Tensor) -> Tensor:
+    """That convolution of (N, L, C), to (N, L): far faster here as a matrix than as a convolution."""
+    rows = x.flatten(1) @ along(layer, x.shape[1])
     return rows if layer.bias is None else rows + layer.bias
 
 
