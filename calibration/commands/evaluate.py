@@ -17,7 +17,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn, track
 from rich.table import Table
 
-from calibration.commands import evaluate_wer
+from calibration.commands import evaluate_transcript, evaluate_wer
 from calibration.corpus.landmarks import read_track
 from calibration.evaluation.background import spot_track
 from calibration.evaluation.clips import NotClips, form_of, read_clips
@@ -40,7 +40,7 @@ from stream.spotting import Spotted
 
 SUMMARY = (
     "Score the encoders on isolated signs (oneshot), the whole live path on annotated videos (spotting), or transcripts "
-    "(wer)."
+    "(transcript, wer)."
 )
 SHIFTS = tuple(step / 2 for step in range(-10, 17))
 """Evidence by which the thresholds are moved for the picture of misses against false alarms."""
@@ -48,7 +48,9 @@ SHIFTS = tuple(step / 2 for step in range(-10, 17))
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the sub-commands."""
-    tasks = parser.add_subparsers(dest="task", required=True, metavar="oneshot|spotting|background|wer")
+    tasks = parser.add_subparsers(
+        dest="task", required=True, metavar="oneshot|spotting|background|transcript|wer"
+    )
     oneshot = tasks.add_parser(
         "oneshot",
         help="isolated signs: one exemplar each, other signers' clips as queries",
@@ -91,6 +93,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     background.add_argument(
         "tracks", type=Path, nargs="+", metavar="LANDMARKS.npz", help="made by `signspot synth`"
     )
+    evaluate_transcript.add_parser(tasks)
     evaluate_wer.add_parser(tasks)
     for task in (oneshot, spotting, background):
         add_encoder_option(task)
@@ -108,6 +111,7 @@ def run(args: argparse.Namespace) -> int:
         "oneshot": _oneshot,
         "spotting": _spotting,
         "background": _background,
+        "transcript": evaluate_transcript.run,
         "wer": evaluate_wer.run,
     }
     return commands[args.task](args)

@@ -1,0 +1,115 @@
+"""`signspot evaluate transcript`: the live transcript on the sentences of a corpus."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from calibration.commands.evaluate_wer import figures, print_report
+from calibration.corpus.landmarks import landmarks_of_sentence, read_spans
+from calibration.corpus.reading import read_corpus
+from calibration.corpus.sentences import CorpusError, Sentence, write_sentences
+from calibration.evaluation.transcripts import Transcribed, lags_s, transcribe
+from calibration.evaluation.wer import score
+from engines.errors import ConfigError
+from stream.transcribing import open_transcript
+
+
+def add_parser(tasks: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Declare the options."""
+    transcript = tasks.add_parser(
+        "transcript",
+        help="the live transcript on a corpus: errors, and how soon a gloss is there to stay",
+        description="Send the sentences of a corpus through the stage that writes the transcript live. Word error rate of "
+        "what was stable or final; where the corpus knows when each sign ended, the seconds from there to its stable "
+        "gloss; CPU time a tick.",
+    )
+    transcript.add_argument("corpus", type=Path, metavar="CORPUS", help="sentences with landmarks or videos")
+    transcript.add_argument(
+        "--transcript",
+        required=True,
+        metavar="NAME",
+        help="a shipped transcript network or a bundle's folder",
+    )
+    transcript.add_argument("--language-model", type=Path, metavar="FILE", help="ARPA file of its glosses")
+    transcript.add_argument("--split", default="test", metavar="NAME", help="which sentences (default: test)")
+    transcript.add_argument("--limit", type=int, metavar="N", help="the first N sentences (default: all)")
+    transcript.add_argument("--phoenix", action="store_true", help="clean up by PHOENIX-2014's rules first")
+    transcript.add_argument(
+        "--hypotheses", type=Path, metavar="FILE", help="write what was recognised as TSV"
+    )
+    transcript.add_argument("--json", action="store_true", help="print one JSON object instead of a report")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Transcribe, score and print.
+
+    Raises:
+        ConfigError: an option that cannot be used.
+        SignspotError: corpus, network or language model cannot be read.
+    """
+    if args.limit is not None and args.limit < 1:
+        raise ConfigError(f"--limit must be at least 1, not {args.limit}")
+    corpus = read_corpus(args.corpus)
+    sentences = corpus.split(args.split)[: args.limit]
+    if any(one.media is None for one in sentences):
+        raise CorpusError(f"{args.corpus} has sentences of {args.split} without landmarks, video or frames")
+    stage = open_transcript(args.transcript, language_model=args.language_model)
+    columns = (TextColumn("transcribing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=len(sentences))
+        tracks = (landmarks_of_sentence(one, fps=corpus.fps) for one in sentences)
+        told = list(transcribe(tracks, stage, progress=lambda: bar.advance(task)))
+    found = [replace(one, glosses=tuple(heard.glosses)) for one, heard in zip(sentences, told, strict=True)]
+    if args.hypotheses is not None:
+        try:
+            write_sentences(args.hypotheses, found)
+        except OSError as error:
+            raise ConfigError(
+                f"--hypotheses {args.hypotheses} cannot be written: {error.strerror}"
+            ) from error
+    report = score(sentences, found, phoenix=args.phoenix)
+    live = _live(sentences, told)
+    if args.json:
+        print(json.dumps({"transcript": {**figures(report.counts), **live}}))
+        return 0
+    console = Console()
+    print_report(console, report)
+    if live["stable_ms_p50"] is not None:
+        console.print(
+            f"a gloss is there to stay {live['stable_ms_p50']:.0f} ms after its sign's end (median; 95% within "
+            f"{live['stable_ms_p95']:.0f} ms), of {live['timed']:,} signs that were recognised",
+            highlight=False,
+        )
+    console.print(
+        f"CPU time a tick: p50 {live['cpu_ms_p50']:.2f} ms, p99 {live['cpu_ms_p99']:.2f} ms, mean {live['cpu_ms_mean']:.2f} ms",
+        highlight=False,
+    )
+    return 0
+
+
+def _live(sentences: Sequence[Sentence], told: Sequence[Transcribed]) -> dict[str, float | int | None]:
+    """Lags and cost; a lag is None where the corpus does not know when signs ended."""
+    lags: list[float] = []
+    for one, heard in zip(sentences, told, strict=True):
+        if one.media is None or one.media.suffix != ".npz":
+            continue
+        spans = read_spans(one.media)
+        if spans is not None:
+            lags += lags_s(one.glosses, [float(end) for end in spans[:, 1]], heard)
+    cpu = np.concatenate([heard.cpu_ms for heard in told])
+    return {
+        "timed": len(lags),
+        "stable_ms_p50": round(float(np.percentile(lags, 50)) * 1e3) if lags else None,
+        "stable_ms_p95": round(float(np.percentile(lags, 95)) * 1e3) if lags else None,
+        "cpu_ms_mean": round(float(cpu.mean()), 3),
+        "cpu_ms_p50": round(float(np.percentile(cpu, 50)), 3),
+        "cpu_ms_p99": round(float(np.percentile(cpu, 99)), 3),
+    }
