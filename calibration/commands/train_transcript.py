@@ -6,6 +6,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
@@ -15,6 +17,7 @@ from engines.tick_features import KNOWN, POSE_VECTOR, STRIDE, tick_features_name
 from engines.ticks import TICK_S
 
 if TYPE_CHECKING:
+    from calibration.corpus.sentences import Sentence
     from calibration.training.signed_sentences import SignedSentences
     from calibration.training.transcript import Iteration
 
@@ -59,6 +62,13 @@ def add_kinds(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         default=2 * STEP_MS,
         metavar="MS",
         help=f"what the streaming form waits for, a multiple of {STEP_MS} (default: {2 * STEP_MS})",
+    )
+    train.add_argument(
+        "--start",
+        choices=("even", "truth"),
+        default="even",
+        help="what the first epochs are taught beside CTC: each sentence divided evenly among its glosses, or the true "
+        "times that a synthetic corpus tells (default: even)",
     )
     train.add_argument("--width", type=int, default=128, metavar="C", help="channels of the temporal fusion")
     train.add_argument("--hidden", type=int, default=192, metavar="C", help="of the recurrent layers")
@@ -158,6 +168,7 @@ def _train(args: argparse.Namespace, console: Console) -> int:
         epochs=args.epochs,
         gloss_epochs=args.gloss_epochs,
         patience=args.patience,
+        start=args.start,
     )
     shape = GlossCtcShape(
         inputs=sentences["train"].rows.shape[1],
@@ -194,10 +205,13 @@ def _train(args: argparse.Namespace, console: Console) -> int:
 
 def _read(corpus: Path, features: str, glosses: int | None, console: Console) -> dict[str, SignedSentences]:
     """Train, dev and test of a corpus as features, with the training split's vocabulary."""
-    from calibration.corpus.landmarks import landmarks_of_sentence
+    from calibration.corpus.landmarks import landmarks_of_sentence, read_spans
     from calibration.corpus.reading import read_corpus
     from calibration.corpus.sentences import within
     from calibration.training.signed_sentences import signed_sentences
+
+    def spans(one: Sentence) -> NDArray[np.float32] | None:
+        return read_spans(one.media) if one.media is not None and one.media.suffix == ".npz" else None
 
     read = read_corpus(corpus)
     vocabulary = read.vocabulary("train")[:glosses]
@@ -211,7 +225,7 @@ def _read(corpus: Path, features: str, glosses: int | None, console: Console) ->
     with Progress(console=console, transient=True) as progress:
         bar = progress.add_task("reading", total=sum(len(chosen) for chosen in kept.values()))
         for split, chosen in kept.items():
-            signed = ((landmarks_of_sentence(one, fps=read.fps), one.glosses) for one in chosen)
+            signed = ((landmarks_of_sentence(one, fps=read.fps), one.glosses, spans(one)) for one in chosen)
             found[split] = signed_sentences(
                 signed, tick_features_named(features), vocabulary, lambda: progress.advance(bar)
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 from matplotlib.figure import Figure
 
 from calibration.evaluation.wer import ErrorCounts
@@ -47,7 +48,7 @@ def save_picture(path: Path, table: Sequence[Iteration], history: Sequence[Epoch
         title: what it was trained on.
     """
     figure = Figure(figsize=(10, 4.2 + 0.3 * len(table)), layout="constrained")
-    above, below = figure.subfigures(2, 1, height_ratios=(3.4, 0.9 + 0.3 * len(table)))
+    above, below = np.ravel(figure.subfigures(2, 1, height_ratios=(3.4, 0.9 + 0.3 * len(table))))
     above.suptitle(title)
     left, right = above.subplots(1, 2)
     for phase, colour, name in (

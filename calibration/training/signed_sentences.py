@@ -40,6 +40,9 @@ class SignedSentences:
     offsets: Labels  # (S + 1,)
     labels: tuple[Labels, ...]  # per sentence, each 1 to M
     glosses: tuple[str, ...]  # M
+    spans_s: tuple[Array, ...] | None = (
+        None  # per sentence (glosses, 2) true begin and end, synthetic corpora only
+    )
 
     def __repr__(self) -> str:
         return f"SignedSentences({len(self)} sentences, {len(self.rows)} ticks, {len(self.glosses)} glosses)"
@@ -62,7 +65,7 @@ class SignedSentences:
 
 
 def signed_sentences(
-    signed: Iterable[tuple[LandmarkTrack, Sequence[str]]],
+    signed: Iterable[tuple[LandmarkTrack, Sequence[str], Array | None]],
     features: TickFeatures,
     glosses: Sequence[str],
     progress: Callable[[], None] | None = None,
@@ -70,7 +73,7 @@ def signed_sentences(
     """Compute the features of sentences.
 
     Args:
-        signed: the landmarks of each sentence, and what is signed.
+        signed: the landmarks of each sentence, what is signed, and when (glosses, 2) in seconds where that is known.
         features: of a tick.
         glosses: the vocabulary; label m + 1 is glosses[m].
         progress: called after each sentence.
@@ -81,18 +84,27 @@ def signed_sentences(
     label = {gloss: number for number, gloss in enumerate(glosses, 1)}
     rows: list[Array] = []
     labels: list[Labels] = []
-    for track, text in signed:
+    spans: list[Array | None] = []
+    for track, text, when in signed:
         unknown = sorted(set(text) - label.keys())
         if unknown:
             raise ValueError(f"not in the vocabulary: {', '.join(unknown)}")
         rows.append(np.stack([features.row(track.at(tick)) for tick in range(len(track))]))
         labels.append(np.array([label[gloss] for gloss in text], np.int64))
+        spans.append(when)
         if progress is not None:
             progress()
     if not rows:
         raise ValueError("there is no sentence to train on or to measure")
     offsets = np.concatenate([[0], np.cumsum([len(each) for each in rows])])
-    return SignedSentences(np.concatenate(rows), offsets.astype(np.int64), tuple(labels), tuple(glosses))
+    known = tuple(when for when in spans if when is not None)
+    return SignedSentences(
+        np.concatenate(rows),
+        offsets.astype(np.int64),
+        tuple(labels),
+        tuple(glosses),
+        known if len(known) == len(spans) else None,
+    )
 
 
 def batches(lengths: Labels, ticks: int, rng: np.random.Generator | None = None) -> list[Labels]:

@@ -29,6 +29,7 @@ from calibration.training.signed_sentences import Deformation, SignedSentences, 
 from engines.errors import ConfigError
 from engines.networks.gloss_ctc import BLANK, GlossCtc, GlossCtcShape, steps_of
 from engines.tick_features import STRIDE, TickFeatures, tick_features_named
+from engines.ticks import TICK_S
 
 Array = NDArray[np.float32]
 Labels = NDArray[np.int64]
@@ -48,9 +49,8 @@ class TranscriptRecipe:
     seed: int = 0
     iterations: int = 6
     first_epochs: int = 24  # end to end at most, in the first iteration
-    flat_epochs: int = (
-        5  # of these, the first ones in which an even division of the sentence is taught beside CTC
-    )
+    flat_epochs: int = 5  # of these, the first ones, which teach each step's gloss instead
+    start: Literal["even", "truth"] = "even"  # by an even division of the sentence, or by the true times
     epochs: int = 10  # in each later one
     gloss_epochs: int = 3  # of gloss recognition
     patience: int = 4  # epochs without a better WER on dev that end a phase
@@ -115,6 +115,8 @@ class TranscriptRun:
         """
         if missing := [name for name in SPLITS if name not in sentences]:
             raise ValueError(f"there are no sentences of {', '.join(missing)}")
+        if recipe.start == "truth" and sentences["train"].spans_s is None:
+            raise ValueError("the corpus does not tell when each sign is made: start with an even division")
         torch.manual_seed(recipe.seed)
         self.folder, self.sentences, self.recipe, self.shape = folder, sentences, recipe, shape
         self.features: TickFeatures = tick_features_named(features)
@@ -163,7 +165,8 @@ class TranscriptRun:
             loss = self._ctc(group, rng) if self.phase == "sentences" else self._gloss(group, rng)
             self.optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
-            nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
+            trained = [p for part in self.optimizer.param_groups for p in part["params"]]
+            nn.utils.clip_grad_norm_(trained, 1.0)  # what the other phase trained keeps its last gradients
             self.optimizer.step()
             losses.append(float(loss.detach()))
             if progress is not None:
@@ -199,8 +202,10 @@ class TranscriptRun:
         steps = steps_of(torch.from_numpy(lengths))
         scores = self.network(torch.from_numpy(made), torch.from_numpy(lengths))
         labels = [train.labels[number] for number in group]
-        flat = self.iteration == 1 and self.at < self.recipe.flat_epochs
-        return _evenly(scores, steps, labels) * flat + F.ctc_loss(
+        if self.iteration == 1 and self.at < self.recipe.flat_epochs:
+            starting = self._starting(group, lengths, scores.shape[1])
+            return F.nll_loss(scores.flatten(0, 1), starting, ignore_index=-100)
+        return F.ctc_loss(
             scores.transpose(0, 1),
             torch.from_numpy(np.concatenate(labels)),
             steps,
@@ -208,6 +213,19 @@ class TranscriptRun:
             blank=BLANK,
             zero_infinity=True,
         )
+
+    def _starting(self, group: Labels, lengths: Labels, most: int) -> Tensor:
+        """Labels (N most,) of the steps of a batch for the flat start, -100 beyond a sentence's end."""
+        train = self.sentences["train"]
+        targets = np.full((len(group), most), -100)
+        for row, (number, length) in enumerate(zip(group, lengths, strict=True)):
+            steps = -(-int(length) // STRIDE)
+            if self.recipe.start == "truth" and train.spans_s is not None:
+                pace = length / train.lengths[number]
+                targets[row, :steps] = timed_labels(train.labels[number], train.spans_s[number] * pace, steps)
+            else:
+                targets[row, :steps] = even_labels(train.labels[number], steps)
+        return torch.from_numpy(targets.reshape(-1))
 
     def _deformed(self, number: int, seed: int) -> Array:
         train = self.sentences["train"]
@@ -217,12 +235,12 @@ class TranscriptRun:
         return deformed(train.of(number), self.features, seed, Deformation(), least)
 
     def _end_sentences_epoch(self, wer: float, loss: float) -> None:
-        if (wer, loss) < (
-            self.here_wer,
-            self.here_loss,
-        ):  # at first it writes nothing at all, and only the loss falls
+        # At first it writes nothing at all, and only the loss falls.
+        if (wer, loss) < (self.here_wer, self.here_loss):
             self.here, self.here_wer, self.here_loss = copy.deepcopy(self.network.state_dict()), wer, loss
             self.stale = 0
+            if wer <= self.best_wer:
+                self.best, self.best_wer = self.here, wer
         else:
             self.stale += 1
         if self.at < self.epochs and self.stale < self.recipe.patience:
@@ -237,8 +255,6 @@ class TranscriptRun:
                 test=self.measured("test"),
             )
         )
-        if self.here_wer < self.best_wer:
-            self.best, self.best_wer = self.here, self.here_wer
         self.aligned = align(self.network, self.sentences["train"])
         self.phase, self.at = "glosses", 0
         self.optimizer = self._optimizer()
@@ -424,16 +440,23 @@ def align(network: GlossCtc, sentences: SignedSentences) -> list[list[Stretch]]:
     return aligned
 
 
-def _evenly(scores: Tensor, steps: Tensor, labels: Sequence[Labels]) -> Tensor:
-    """Cross-entropy of each step against the gloss that an even division of its sentence puts there (a flat start).
+def even_labels(labels: Labels, steps: int) -> Labels:
+    """A sentence divided evenly among its glosses: (steps,) labels.
 
-    CTC by itself first learns to write nothing, and stays there for long: on 480 sentences of 60 signs, eight epochs
+    CTC by itself first learns to write nothing and stays there for long: on 480 sentences of 60 signs, eight epochs
     took its loss from 4.60 to 4.54.
     """
-    targets = torch.full(scores.shape[:2], -100)
-    for row, (count, text) in enumerate(zip(steps.tolist(), labels, strict=True)):
-        targets[row, :count] = torch.from_numpy(text[np.arange(count) * len(text) // count])
-    return F.nll_loss(scores.flatten(0, 1), targets.flatten(), ignore_index=-100)
+    return labels[np.arange(steps) * len(labels) // steps]
+
+
+def timed_labels(labels: Labels, spans_s: Array, steps: int) -> Labels:
+    """Labels (steps,) by true times: a gloss where a step's middle is within its sign, at the nearest step at least."""
+    middles_s = (np.arange(steps) + 0.5) * STRIDE * TICK_S
+    found = np.full(steps, BLANK, np.int64)
+    for label, (begin_s, end_s) in zip(labels, spans_s, strict=True):
+        found[(middles_s >= begin_s) & (middles_s < end_s)] = label
+        found[int(np.abs(middles_s - (begin_s + end_s) / 2).argmin())] = label
+    return found
 
 
 def pool(network: GlossCtc, rows: list[Array], aligned: list[list[Stretch]]) -> tuple[Tensor, Tensor]:

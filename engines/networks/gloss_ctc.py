@@ -74,7 +74,8 @@ class Fusion(nn.Module):
 
     def ticks(self, features: Tensor) -> Tensor:
         """(N, T, V) to (N, T, W), each tick by itself."""
-        return self.dropout(F.relu(self.tick_norm(self.tick(features))))
+        x: Tensor = self.dropout(F.relu(self.tick_norm(self.tick(features))))
+        return x
 
     def early(self, padded: Tensor) -> Tensor:
         """(N, T + 4, W) to (N, T/2, W)."""
@@ -84,7 +85,8 @@ class Fusion(nn.Module):
     def late(self, padded: Tensor) -> Tensor:
         """(N, T/2 + 4, W) to (N, T/4, W)."""
         x = self.second(padded.transpose(1, 2)).transpose(1, 2)
-        return self.dropout(_pooled(F.relu(self.second_norm(x))))
+        fused: Tensor = self.dropout(_pooled(F.relu(self.second_norm(x))))
+        return fused
 
 
 class GlossCtc(nn.Module):
@@ -177,7 +179,7 @@ class GlossCtc(nn.Module):
         """
         if not self.shape.streaming:
             raise ValueError("the offline form needs whole sentences: it cannot run in chunks")
-        if not torch.jit.is_tracing() and features.shape[1] % STRIDE:
+        if not torch.onnx.is_in_onnx_export() and features.shape[1] % STRIDE:
             raise ValueError(f"a chunk must have a multiple of {STRIDE} ticks, not {features.shape[1]}")
         first = torch.cat([state.first, self.fusion.ticks(features)], 1)
         second = torch.cat([state.second, self.fusion.early(first)], 1)
@@ -193,7 +195,7 @@ def steps_of(lengths: Tensor) -> Tensor:
 
 def _pooled(x: Tensor) -> Tensor:
     """Maximum of each two neighbours in time: (N, T, W) to (N, T/2, W)."""
-    return x.unflatten(1, (-1, 2)).amax(2)
+    return x.reshape(len(x), -1, 2, x.shape[2]).amax(2)
 
 
 def _within(lengths: Tensor, x: Tensor) -> Tensor:

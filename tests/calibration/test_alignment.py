@@ -19,7 +19,7 @@ def brute_force(scores: np.ndarray[tuple[int, ...], np.dtype[np.float32]], label
     """The best score over all paths that spell the sentence."""
     steps, classes = scores.shape
     return max(
-        sum(scores[k, label] for k, label in enumerate(path))
+        sum(float(scores[k, label]) for k, label in enumerate(path))
         for path in itertools.product(range(classes), repeat=steps)
         if spelt(path) == labels
     )

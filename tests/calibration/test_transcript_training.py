@@ -18,8 +18,10 @@ from calibration.training.signed_sentences import Deformation, SignedSentences, 
 from calibration.training.transcript import (
     TranscriptRecipe,
     TranscriptRun,
+    even_labels,
     read_transcript_run,
     scores_of,
+    timed_labels,
 )
 from engines.errors import ConfigError
 from engines.networks.gloss_ctc import GlossCtcShape
@@ -31,7 +33,14 @@ SHAPE = GlossCtcShape(
     KEYPOINTS27.width, len(GLOSSES), look_ahead=4, width=24, hidden=24, layers=1, dropout=0.0
 )
 QUICK = TranscriptRecipe(
-    iterations=2, first_epochs=20, epochs=3, gloss_epochs=2, patience=20, rate=5e-3, batch_ticks=200
+    iterations=2,
+    first_epochs=10,
+    flat_epochs=0,
+    epochs=3,
+    gloss_epochs=2,
+    patience=10,
+    rate=5e-3,
+    batch_ticks=200,
 )
 
 
@@ -157,6 +166,18 @@ def test_without_gloss_recognition_rounds_are_end_to_end_alone(tmp_path: Path) -
     run = finished(tmp_path, recipe)
     assert [(point.iteration, point.phase) for point in run.history] == [(1, "sentences"), (2, "sentences")]
     assert run.table[0].test_top1 is None
+
+
+def test_a_start_by_true_times_labels_the_steps_in_a_sign_and_none_between() -> None:
+    # steps are 0.16 s; the first sign covers the middles of steps 2 and 3, the second is shorter than a step
+    found = timed_labels(np.array([3, 1]), np.array([[0.30, 0.60], [0.97, 1.03]], np.float32), 9)
+    assert found.tolist() == [0, 0, 3, 3, 0, 0, 1, 0, 0]
+    assert even_labels(np.array([3, 1]), 5).tolist() == [3, 3, 3, 1, 1]
+
+
+def test_a_start_by_true_times_needs_a_corpus_that_tells_them(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="does not tell when"):
+        TranscriptRun(tmp_path, SENTENCES, KEYPOINTS27.name, replace(QUICK, start="truth"), SHAPE)
 
 
 def test_deforming_keeps_what_is_absent_absent_and_is_the_same_for_a_seed() -> None:
