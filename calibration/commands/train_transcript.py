@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -149,7 +150,7 @@ def _train(args: argparse.Namespace, console: Console) -> int:
     import torch
 
     from calibration.training.iteration_table import save_picture
-    from calibration.training.transcript import TranscriptRecipe, TranscriptRun
+    from calibration.training.transcript import SPLITS, TranscriptRecipe, TranscriptRun
     from engines.networks.gloss_ctc import GlossCtcShape
 
     for name in ("iterations", "first_epochs", "epochs", "patience", "threads", "width", "hidden", "layers"):
@@ -160,7 +161,7 @@ def _train(args: argparse.Namespace, console: Console) -> int:
     if args.gloss_epochs < 0:
         raise ConfigError(f"--gloss-epochs must be 0 or more, not {args.gloss_epochs}")
     torch.set_num_threads(args.threads)
-    sentences = _read(args.corpus, args.features, args.glosses, console)
+    sentences = _read(args.corpus, args.features, args.glosses, SPLITS, console)
     recipe = TranscriptRecipe(
         seed=args.seed,
         iterations=args.iterations,
@@ -203,8 +204,10 @@ def _train(args: argparse.Namespace, console: Console) -> int:
     return 0
 
 
-def _read(corpus: Path, features: str, glosses: int | None, console: Console) -> dict[str, SignedSentences]:
-    """Train, dev and test of a corpus as features, with the training split's vocabulary."""
+def _read(
+    corpus: Path, features: str, glosses: int | None, splits: Sequence[str], console: Console
+) -> dict[str, SignedSentences]:
+    """Splits of a corpus as features, with the training split's vocabulary."""
     from calibration.corpus.landmarks import landmarks_of_sentence, read_spans
     from calibration.corpus.reading import read_corpus
     from calibration.corpus.sentences import within
@@ -215,7 +218,7 @@ def _read(corpus: Path, features: str, glosses: int | None, console: Console) ->
 
     read = read_corpus(corpus)
     vocabulary = read.vocabulary("train")[:glosses]
-    kept = {split: within(read.split(split), vocabulary) for split in ("train", "dev", "test")}
+    kept = {split: within(read.split(split), vocabulary) for split in splits}
     for split, chosen in kept.items():
         if not chosen:
             raise ConfigError(
@@ -249,8 +252,8 @@ def _bundle(args: argparse.Namespace, console: Console) -> int:
     from calibration.training.transcript import read_transcript_run
 
     network, stored = read_transcript_run(args.run)
-    sentences = _read(args.corpus, stored.features, None, console)
-    if sentences["train"].glosses != stored.glosses:
+    sentences = _read(args.corpus, stored.features, len(stored.glosses), ("test",), console)
+    if sentences["test"].glosses != stored.glosses:
         raise ConfigError(f"{args.corpus} has another vocabulary than the run in {args.run}")
     with console.status("exporting and measuring"):
         bundle = write_gloss_bundle(
