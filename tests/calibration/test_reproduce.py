@@ -253,6 +253,7 @@ def out(miniature: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.mark.timeout(600)
 def test_the_track_is_answered_and_scored_from_its_files(miniature: Path, out: Path) -> None:
     found = json.loads((out / "report.json").read_text())["oslwl"]
     assert set(found["encoders"]) == {"slgcn2d", "slgcn3d"}
@@ -268,6 +269,7 @@ def test_the_track_is_answered_and_scored_from_its_files(miniature: Path, out: P
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_landmarks_are_made_once_and_damaged_ones_anew(
     miniature: Path, out: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
