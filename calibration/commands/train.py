@@ -92,6 +92,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     export.add_argument("runs", type=Path, nargs="*", metavar="RUN", help="folders of training runs")
     _data_option(export)
     export.add_argument("--out", type=Path, required=True, metavar="DIR", help="the bundle's folder")
+    export.add_argument(
+        "--name", metavar="NAME", help="what galleries and messages call it (default: slgcn2d or slgcn3d)"
+    )
     export.add_argument("--notes", default="", metavar="TEXT", help="for the card: how it was trained")
     export.add_argument("--curves", type=Path, metavar="FILE", help="also draw the runs' learning curves")
     export.add_argument(
@@ -261,6 +264,7 @@ def _export(args: argparse.Namespace, console: Console) -> int:
             others=others,
             metrics={f"wlasl_dev_oneshot_{name}": value for name, value in found.items()},
             notes=args.notes,
+            name=args.name,
         )
     if args.curves and histories:
         save_curves(args.curves, histories)

@@ -223,6 +223,7 @@ def write_bundle(
     others: Corpus | None,
     metrics: dict[str, float],
     notes: str,
+    name: str | None = None,
     readme: str | None = None,
 ) -> ModelBundle:
     """Export networks of one kind of features as the bundle `slgcn2d` or `slgcn3d`.
@@ -235,6 +236,7 @@ def write_bundle(
         others: signing that is no gloss's, of the same features, if there is any.
         metrics: measured figures, for the card.
         notes: how it was trained, for the card.
+        name: of the encoder, on the wire too; by default its modality's.
         readme: the model card in prose.
 
     Raises:
@@ -246,7 +248,7 @@ def write_bundle(
     rows = [engine.run({"windows": inputs[at : at + 100]})["embeddings"] for at in range(0, len(inputs), 100)]
     features = networks[0].features
     card = Card(
-        name=NAMES[features.name],
+        name=name or NAMES[features.name],
         dimension=rows[0].shape[1],
         features=features.name,
         window_lengths=WINDOW_LENGTHS,
