@@ -48,7 +48,8 @@ def save_picture(path: Path, table: Sequence[Iteration], history: Sequence[Epoch
         title: what it was trained on.
     """
     figure = Figure(figsize=(10, 4.2 + 0.3 * len(table)), layout="constrained")
-    above, below = np.ravel(figure.subfigures(2, 1, height_ratios=(3.4, 0.9 + 0.3 * len(table))))
+    halves = figure.subfigures(2, 1, height_ratios=(3.4, 0.9 + 0.3 * len(table)))
+    above, below = np.asarray(halves).ravel()
     above.suptitle(title)
     left, right = above.subplots(1, 2)
     for phase, colour, name in (

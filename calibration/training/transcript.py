@@ -446,7 +446,7 @@ def even_labels(labels: Labels, steps: int) -> Labels:
     CTC by itself first learns to write nothing and stays there for long: on 480 sentences of 60 signs, eight epochs
     took its loss from 4.60 to 4.54.
     """
-    return labels[np.arange(steps) * len(labels) // steps]
+    return np.asarray(labels[np.arange(steps) * len(labels) // steps], np.int64)
 
 
 def timed_labels(labels: Labels, spans_s: Array, steps: int) -> Labels:
