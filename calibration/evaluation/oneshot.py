@@ -73,7 +73,7 @@ def score_rows(corpus: Corpus, rows: Array) -> OneShot:
         raise ValueError("no gloss has a clip by another signer than its exemplar's: nothing to score")
     cosines = rows[queries] @ rows[exemplars].T
     right = corpus.gloss[queries][:, None] == corpus.gloss[exemplars][None]
-    rank = (cosines > cosines[right][:, None]).sum(1)
+    rank = (cosines >= cosines[right][:, None]).sum(1) - 1  # a tie is no answer: it counts as wrong
     return OneShot(
         ways=len(exemplars),
         queries=len(queries),

@@ -250,12 +250,20 @@ def _slice(x: Any, begin: Any, end: Any, axes: Any = None, step: Any = None) -> 
     along = _ints(axes) if axes is not None else list(range(len(begins)))
     steps = _ints(step) if step is not None else [1] * len(begins)
     for axis, first, last, by in zip(along, begins, ends, steps, strict=True):
-        if by < 0:
-            raise EngineError("slices that run backwards are not known to the torch engine")
-        cut = [slice(None)] * x.ndim
-        cut[axis % x.ndim] = slice(first, last, by)
-        x = x[tuple(cut)]
+        if by > 0:
+            cut = [slice(None)] * x.ndim
+            cut[axis % x.ndim] = slice(first, last, by)
+            x = x[tuple(cut)]
+        else:  # PyTorch's own slices only run forwards
+            end_place = None if last < -x.shape[axis] else last
+            x = _gather(x, _whole(range(x.shape[axis])[first:end_place:by]), axis=axis % x.ndim)
     return x
+
+
+def _whole(numbers: Sequence[int]) -> Any:
+    import torch
+
+    return torch.tensor(list(numbers), dtype=torch.int64)
 
 
 def _gather(x: Any, indices: Any, *, axis: int = 0) -> Any:

@@ -41,6 +41,7 @@ def drawn(model: bytes, rows: int = 3) -> dict[str, NDArray[np.generic]]:
 
 SHIPPED = {
     "slgcn2d": lambda: find_bundle("slgcn2d").model,
+    "slgcn2d10": lambda: find_bundle("slgcn2d10").model,
     "slgcn3d": lambda: find_bundle("slgcn3d").model,
     "hand": lambda: networks.network(networks.HAND),
     "pose": lambda: networks.network(networks.POSE),
