@@ -63,7 +63,10 @@ COMMANDS = {
     "lm": ("calibration.commands.lm", "build a language model of glosses for the transcript"),
     "train": ("calibration.commands.train", "train an encoder"),
     "engines": ("calibration.commands.engines", "import published checkpoints; build, list, check engines"),
-    "reproduce": ("calibration.commands.reproduce", "repeat published evaluations, for whoever has their data"),
+    "reproduce": (
+        "calibration.commands.reproduce",
+        "repeat published evaluations, for whoever has their data",
+    ),
 }
 """Sub-command -> (module, one line). A module is imported only when called, so that start-up stays quick."""
 
