@@ -76,8 +76,8 @@ def pose_of(estimator: str) -> str:
 def family(estimator: str) -> str:
     """What estimators have in common whose landmarks may stand side by side in a gallery.
 
-    Blaze runs Holistic's networks by Holistic's rules: on the StartASL clips their landmarks differ by 0.1% of the
-    shoulders' width (median; benchmarks/pose_estimators.py), far less than two frames of the same pose do.
+    Blaze runs Holistic's networks by Holistic's rules: on the StartASL sentences their landmarks differ by 0.03% (body) and
+    0.07% (hands) of the shoulders' width (median; benchmarks/pose_estimators.py), far less than two frames of the same pose do.
     """
     head, dash, rest = estimator.partition("-")
     return f"{HOLISTIC}{dash}{rest}" if head == BLAZE else estimator
