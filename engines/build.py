@@ -88,6 +88,7 @@ def built(
     *,
     precision: Precision = "float32",
     batches: Batches | None = None,
+    now: bool = True,
 ) -> tuple[Built, Kept | None, str]:
     """A network's engine: from the cache, or built and kept.
 
@@ -97,13 +98,14 @@ def built(
         flavour: which TensorRT.
         precision: of its arithmetic.
         batches: sizes to build for.
+        now: build what is not in the cache.
 
     Returns:
         The engine; its cache entry, None where the cache cannot be written; and in a line what was done and why.
 
     Raises:
         MissingExtra: that TensorRT, or onnx, is not installed.
-        EngineError: the network cannot be built.
+        EngineError: the network cannot be built, or is not and should not be now.
     """
     sizes = batches or Batches()
     digest = hashlib.sha256(model).hexdigest()
@@ -116,6 +118,10 @@ def built(
             return _loaded(kept), kept, "taken from the cache"
         except EngineError as error:
             why = str(error)
+    if not now:
+        raise EngineError(
+            f"no engine of {name} in the cache ({why}): `signspot engines build --engine {flavour}` makes one"
+        )
     start_s = time.perf_counter()
     made = tensorrt.build(in_precision(model, precision), flavour, batches=sizes)
     entry = Entry(

@@ -35,9 +35,9 @@ def open_engine(
     Args:
         model: ONNX, float32.
         name: of the network, for people and the cache.
-        engine: a key of `ENGINES`. "auto" without an NVIDIA GPU is ONNX Runtime; with one, TensorRT where it is
-            installed, else PyTorch, else ONNX Runtime: what does not start is passed over, and its reason kept in
-            `where()`.
+        engine: a key of `ENGINES`. "auto" without an NVIDIA GPU is ONNX Runtime; with one, TensorRT where an engine has
+            been built (building takes too long for a start), else PyTorch, else ONNX Runtime: what does not start is
+            passed over, and its reason kept in `where()`.
         threads: CPU threads for one run.
         precision: arithmetic of a GPU engine.
 
@@ -55,18 +55,18 @@ def open_engine(
     passed = []
     for candidate in (*FLAVOURS, TORCH):
         try:
-            return _opened(model, name, candidate, precision)
+            return _opened(model, name, candidate, precision, now=False)
         except (MissingExtra, EngineError) as error:
             passed.append(f"{candidate}: {error}")
     return OnnxRuntimeEngine(model, threads=threads, passed_over="; ".join(passed))
 
 
-def _opened(model: bytes, name: str, engine: str, precision: Precision) -> Engine:
+def _opened(model: bytes, name: str, engine: str, precision: Precision, *, now: bool = True) -> Engine:
     if engine == TORCH:
         from engines.precision import in_precision
         from engines.runtime.torch_cuda import TorchEngine  # imports torch: only where it is used
 
         return TorchEngine(in_precision(model, precision), device="auto")
-    made, kept, _ = build.built(name, model, engine, precision=precision)
+    made, kept, _ = build.built(name, model, engine, precision=precision, now=now)
     compiled: Path | None = kept.folder / "compiled.cache" if kept else None
     return TensorrtEngine(made, engine, precision=precision, runtime_cache=compiled)

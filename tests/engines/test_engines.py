@@ -177,7 +177,7 @@ def test_without_a_gpu_onnx_runtime_is_chosen_and_says_why(monkeypatch: pytest.M
 
 
 def test_what_does_not_start_is_passed_over_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fails(model: bytes, name: str, engine: str, precision: str) -> None:
+    def fails(model: bytes, name: str, engine: str, precision: str, *, now: bool) -> None:
         raise EngineError(f"out of memory on {engine}")
 
     monkeypatch.setattr(build, "gpu_name", lambda: "NVIDIA Test, 1.0")
@@ -256,6 +256,16 @@ def test_what_has_changed_is_built_again_and_said(
     assert how.startswith("built: ")
     assert made.plan == b"plan of 2"
     assert build.built("net", OPERATORS["gemm"], "tensorrt")[2] == "taken from the cache"
+
+
+def test_a_start_takes_what_is_built_and_builds_nothing(counted: list[bytes]) -> None:
+    with pytest.raises(
+        EngineError, match=r"no engine of net in the cache .*`signspot engines build --engine tensorrt`"
+    ):
+        build.built("net", OPERATORS["gemm"], "tensorrt", now=False)
+    build.built("net", OPERATORS["gemm"], "tensorrt")
+    assert build.built("net", OPERATORS["gemm"], "tensorrt", now=False)[2] == "taken from the cache"
+    assert len(counted) == 1
 
 
 def test_clean_removes_what_nothing_here_can_use(
