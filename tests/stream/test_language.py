@@ -71,6 +71,7 @@ def test_perplexity_is_that_worked_out_by_hand(model: LanguageModel) -> None:
     assert found.with_unknown == pytest.approx(10 ** (-(known - 1.8) / 5))
 
 
+@pytest.mark.slow  # kenlm has to be compiled by whoever wants this: it is no wheel
 def test_kenlm_agrees(model: LanguageModel, tmp_path: Path) -> None:
     kenlm = pytest.importorskip("kenlm", reason="kenlm is not installed")
     theirs = kenlm.Model(str(tmp_path / "hand.arpa"))
