@@ -17,6 +17,7 @@ STARTASL = Path(__file__).parents[2] / "shared" / "data" / "startasl"
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.timeout(3600),
     pytest.mark.skipif(
         not STARTASL.exists(), reason="the StartASL clips (../shared/data/startasl) are not here"
     ),
