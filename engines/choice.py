@@ -6,7 +6,7 @@ from pathlib import Path
 
 from engines import build
 from engines.errors import ConfigError, EngineError, MissingExtra
-from engines.precision import Precision
+from engines.precision import Precision, in_precision
 from engines.runtime.base import Engine
 from engines.runtime.onnxruntime import OnnxRuntimeEngine
 from engines.runtime.tensorrt import FLAVOURS, TensorrtEngine
@@ -39,7 +39,7 @@ def open_engine(
             been built (building takes too long for a start), else PyTorch, else ONNX Runtime: what does not start is
             passed over, and its reason kept in `where()`.
         threads: CPU threads for one run.
-        precision: arithmetic of a GPU engine.
+        precision: arithmetic; half precision is for GPUs, processors without it take seconds a run.
 
     Raises:
         ConfigError: there is no engine of that name.
@@ -49,7 +49,7 @@ def open_engine(
     if engine not in ENGINES:
         raise ConfigError(f"there is no engine {engine!r}: choose one of {', '.join(ENGINES)}")
     if engine == ONNXRUNTIME or (engine == AUTO and not build.gpu_name()):
-        return OnnxRuntimeEngine(model, threads=threads)
+        return OnnxRuntimeEngine(in_precision(model, precision), threads=threads)
     if engine != AUTO:
         return _opened(model, name, engine, precision)
     passed = []
@@ -58,12 +58,11 @@ def open_engine(
             return _opened(model, name, candidate, precision, now=False)
         except (MissingExtra, EngineError) as error:
             passed.append(f"{candidate}: {error}")
-    return OnnxRuntimeEngine(model, threads=threads, passed_over="; ".join(passed))
+    return OnnxRuntimeEngine(in_precision(model, precision), threads=threads, passed_over="; ".join(passed))
 
 
 def _opened(model: bytes, name: str, engine: str, precision: Precision, *, now: bool = True) -> Engine:
     if engine == TORCH:
-        from engines.precision import in_precision
         from engines.runtime.torch_cuda import TorchEngine  # imports torch: only where it is used
 
         return TorchEngine(in_precision(model, precision), device="auto")

@@ -17,14 +17,15 @@ from rich.progress import track
 from rich.table import Table
 
 from engines import build
+from engines.choice import ONNXRUNTIME, TORCH, open_engine
 from engines.encoders import find_bundle, shipped_bundles
 from engines.errors import ConfigError, EngineError, MissingExtra
 from engines.pose.blaze import networks as blaze
-from engines.precision import PRECISIONS, Precision, in_precision
+from engines.precision import PRECISIONS
 from engines.runtime import tensorrt
 from engines.runtime.base import Engine
 from engines.runtime.onnxruntime import OnnxRuntimeEngine
-from engines.runtime.tensorrt import FLAVOURS, Batches, TensorrtEngine
+from engines.runtime.tensorrt import FLAVOURS, Batches
 
 POSE = {
     "blaze/person": blaze.PERSON,
@@ -130,10 +131,10 @@ def checked(name: str, model: bytes) -> Iterator[Checked]:
     reference = OnnxRuntimeEngine(model, device="cpu")
     inputs = _samples(reference, model)
     expected = reference.run(inputs)
-    for engine in ("onnxruntime", "torch", *FLAVOURS):
+    for engine in (ONNXRUNTIME, TORCH, *FLAVOURS):
         for precision in PRECISIONS:
             try:
-                opened = _opened(name, model, engine, precision)
+                opened = open_engine(model, name=name, engine=engine, precision=precision)
                 found = opened.run(inputs)
                 spent = []
                 for _ in range(RUNS):
@@ -163,17 +164,6 @@ def _samples(engine: Engine, model: bytes) -> dict[str, NDArray[np.generic]]:
         else:
             drawn[spec.name] = rng.random(shape).astype(spec.dtype)
     return drawn
-
-
-def _opened(name: str, model: bytes, engine: str, precision: Precision) -> Engine:
-    if engine == "onnxruntime":
-        return OnnxRuntimeEngine(in_precision(model, precision), device="auto")
-    if engine == "torch":
-        from engines.runtime.torch_cuda import TorchEngine
-
-        return TorchEngine(in_precision(model, precision))
-    made, _, _ = build.built(name, model, engine, precision=precision)
-    return TensorrtEngine(made, engine, precision=precision)
 
 
 def _build(args: argparse.Namespace, console: Console) -> int:

@@ -7,6 +7,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from engines.errors import PoseError
 from engines.landmarks import Landmarks
 
 
@@ -36,3 +37,19 @@ class PoseEstimator(Protocol):
     def close(self) -> None:
         """Release what the estimator holds."""
         ...
+
+
+def check_picture(image: object) -> None:
+    """Refuse what no estimator can take.
+
+    Raises:
+        PoseError: it is no picture, uint8 (H, W, 3), or an empty one.
+    """
+    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        what = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
+        raise PoseError(f"a pose estimator takes RGB pictures, uint8 (H, W, 3), not {what}")
+    if not image.size:
+        height, width, _ = image.shape
+        raise PoseError(
+            f"a picture of {width}x{height} pixels has nothing to estimate a pose from: RGB pictures have some"
+        )

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from engines.errors import MissingExtra, PoseError
 from engines.landmarks import PARTS, Landmarks
+from engines.pose.base import check_picture
 from engines.pose.native_log import chatter_muted
 
 GRAPH = "mediapipe/modules/holistic_landmark/holistic_landmark_cpu.binarypb"
@@ -131,18 +132,8 @@ class HolisticPose:
         Raises:
             PoseError: the image has another shape or type, or the graph fails on it.
         """
-        if (
-            not isinstance(image, np.ndarray)
-            or image.dtype != np.uint8
-            or image.ndim != 3
-            or image.shape[2] != 3
-        ):
-            is_array = isinstance(image, np.ndarray)
-            what = f"{image.dtype} {image.shape}" if is_array else type(image).__name__
-            raise PoseError(f"a pose estimator takes RGB pictures, uint8 (H, W, 3), not {what}")
+        check_picture(image)
         height, width, _ = image.shape
-        if not height or not width:
-            raise PoseError(f"a picture of {width}x{height} pixels has nothing to estimate a pose from")
         if not self._open:
             raise PoseError("this pose estimator is closed: reset() opens it again")
         self._seen.clear()

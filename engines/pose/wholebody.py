@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from engines.errors import ConfigError, EngineError, PoseError
 from engines.landmarks import PARTS, Landmarks
+from engines.pose.base import check_picture
 from engines.runtime.base import Placement
 from engines.runtime.onnxruntime import Device, OnnxRuntimeEngine
 
@@ -151,16 +152,7 @@ class WholeBodyPose:
         Raises:
             PoseError: the image has another shape or type, the estimator is closed, or the network fails.
         """
-        if (
-            not isinstance(image, np.ndarray)
-            or image.dtype != np.uint8
-            or image.ndim != 3
-            or image.shape[2] != 3
-            or not image.size
-        ):
-            is_array = isinstance(image, np.ndarray)
-            what = f"{image.dtype} {image.shape}" if is_array else type(image).__name__
-            raise PoseError(f"a pose estimator takes RGB pictures, uint8 (H, W, 3), not {what}")
+        check_picture(image)
         if not self._open:
             raise PoseError("this pose estimator is closed: reset() opens it again")
         height, width, _ = image.shape

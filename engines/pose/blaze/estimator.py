@@ -20,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.errors import PoseError
-from engines.landmarks import Landmarks
+from engines.landmarks import PARTS, Landmarks
+from engines.pose.base import check_picture
 from engines.pose.blaze import networks, regions
 from engines.pose.blaze.detector import best_person
 from engines.pose.blaze.regions import Region
@@ -112,11 +113,11 @@ class BlazePose:
             PoseError: the image has another shape or type, or the estimator is closed.
             EngineError: a network fails.
         """
-        _check(image)
+        check_picture(image)
         if self._closed:
             raise PoseError("this pose estimator is closed: reset() opens it again")
         height, width, _ = image.shape
-        found = {name: np.full(shape, np.nan, np.float32) for name, shape in _PARTS.items()}
+        found = {name: np.full(shape, np.nan, np.float32) for name, shape in PARTS.items()}
         seen = self._estimate_body(image)
         if seen is None:
             self._hands = [None, None]
@@ -197,25 +198,6 @@ class BlazePose:
             self._hands[side] = marks[:, :2]
             found[name] = marks / unit
             found[f"{name}_world"] = region.turn_back(results["world"][row].reshape(21, 3))
-
-
-_PARTS = {
-    "pose": (33, 4),
-    "left_hand": (21, 3),
-    "right_hand": (21, 3),
-    "pose_world": (33, 3),
-    "left_hand_world": (21, 3),
-    "right_hand_world": (21, 3),
-}
-
-
-def _check(image: object) -> None:
-    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        what = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
-        raise PoseError(f"a pose estimator takes RGB pictures, uint8 (H, W, 3), not {what}")
-    if not image.size:
-        height, width, _ = image.shape
-        raise PoseError(f"a picture of {width}x{height} pixels has nothing to estimate a pose from")
 
 
 def _refine(local: Array, heatmap: Array) -> None:

@@ -93,7 +93,7 @@ class Region:
         return turned
 
     def aligned(self, points: Array) -> Array:
-        """Points (N, 2) of the picture along its own axes, from the picture's corner."""
+        """Points (N, 2) of the picture, or differences of two, along its own axes."""
         cosine, sine = math.cos(self.rotation), math.sin(self.rotation)
         return np.stack(
             [points[:, 0] * cosine + points[:, 1] * sine, points[:, 1] * cosine - points[:, 0] * sine], 1
@@ -160,11 +160,10 @@ def tracked(before: Region, points: Array, now: Region) -> Region:
         now: from the body's landmarks in this frame.
     """
     turn = abs(wrapped(before.rotation - now.rotation))
-    (shift_x, shift_y), centre = (
-        np.abs(now.aligned(np.array([[before.x - now.x, before.y - now.y]], np.float32)))[0].tolist(),
-        now.aligned(np.array([[now.x, now.y]], np.float32))[0],
-    )
-    inside = np.abs(now.aligned(points) - centre) < TRACKED_INSIDE / 2 * np.array([now.width, now.height])
+    centre = np.array([now.x, now.y], np.float32)
+    moved = np.array([[before.x, before.y]], np.float32) - centre
+    shift_x, shift_y = np.abs(now.aligned(moved))[0].tolist()
+    inside = np.abs(now.aligned(points - centre)) < TRACKED_INSIDE / 2 * np.array([now.width, now.height])
     kept = (
         turn <= TRACKED_TURN_RAD
         and shift_x <= TRACKED_SHIFT * now.width
