@@ -7,10 +7,8 @@ the batch sizes. What does not load, or fails its own hash, is built again; noth
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,6 +16,8 @@ from pathlib import Path
 
 import msgspec
 
+from engines.bundle import replace_folder, sha256_of
+from engines.caches import user_cache
 from engines.errors import EngineError, MissingExtra
 from engines.precision import Precision, in_precision
 from engines.runtime import tensorrt
@@ -54,12 +54,12 @@ class Kept:
     @property
     def size(self) -> int:
         """Bytes on the disk."""
-        return sum(file.stat().st_size for file in self.folder.iterdir() if file.is_file())
+        return _size(self.folder)
 
 
 def cache_folder() -> Path:
     """Where built engines are kept: $XDG_CACHE_HOME/signspot, by default ~/.cache/signspot."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "signspot" / "engines"
+    return user_cache("engines")
 
 
 def gpu_name() -> str:
@@ -108,7 +108,7 @@ def built(
         EngineError: the network cannot be built, or is not and should not be now.
     """
     sizes = batches or Batches()
-    digest = hashlib.sha256(model).hexdigest()
+    digest = sha256_of(model)
     version, gpu = tensorrt.version(flavour), gpu_name()
     folder = cache_folder() / key(digest, flavour, version, gpu, precision, sizes)
     why = "it was not built before with this version, GPU, precision and batch sizes"
@@ -132,14 +132,16 @@ def built(
         gpu=gpu,
         precision=precision,
         batches=(sizes.least, sizes.usual, sizes.most),
-        plan_sha256=hashlib.sha256(made.plan).hexdigest(),
+        plan_sha256=sha256_of(made.plan),
         inputs=[(spec.name, list(spec.shape), spec.dtype) for spec in made.inputs],
         outputs=[(spec.name, list(spec.shape), spec.dtype) for spec in made.outputs],
         built_s=round(time.perf_counter() - start_s, 2),
         built_utc=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     )
     try:
-        return made, _keep(folder, entry, made.plan), f"built: {why}"
+        card = msgspec.json.format(msgspec.json.encode(entry), indent=1)
+        replace_folder(folder, {PLAN: made.plan, CARD: card})
+        return made, Kept(entry, folder), f"built: {why}"
     except OSError as error:
         return (
             made,
@@ -189,10 +191,14 @@ def clean(*, everything: bool = False) -> tuple[int, int]:
     for folder in sorted(path for path in cache_folder().iterdir() if path.is_dir()):
         if not everything and _usable(folder, gpu):
             continue
-        freed += sum(file.stat().st_size for file in folder.iterdir() if file.is_file())
+        freed += _size(folder)
         shutil.rmtree(folder)
         count += 1
     return count, freed
+
+
+def _size(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.iterdir() if file.is_file())
 
 
 def _usable(folder: Path, gpu: str) -> bool:
@@ -209,22 +215,10 @@ def _loaded(kept: Kept) -> Built:
         plan = (kept.folder / PLAN).read_bytes()
     except OSError as error:
         raise EngineError(f"the cache entry {kept.folder} lacks its engine ({error.strerror})") from error
-    if hashlib.sha256(plan).hexdigest() != kept.entry.plan_sha256:
+    if sha256_of(plan) != kept.entry.plan_sha256:
         raise EngineError(f"the engine in {kept.folder} is damaged: it fails its hash")
     specs = [
         tuple(TensorSpec(name, tuple(shape), dtype) for name, shape, dtype in side)
         for side in (kept.entry.inputs, kept.entry.outputs)
     ]
     return Built(plan, specs[0], specs[1])
-
-
-def _keep(folder: Path, entry: Entry, plan: bytes) -> Kept:
-    """Write an entry as a whole: other processes see all of it or none."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    fresh = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".new-"))
-    (fresh / PLAN).write_bytes(plan)
-    (fresh / CARD).write_bytes(msgspec.json.format(msgspec.json.encode(entry), indent=1))
-    if folder.exists():
-        shutil.rmtree(folder)
-    os.replace(fresh, folder)
-    return Kept(entry, folder)

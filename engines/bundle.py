@@ -5,12 +5,13 @@ from __future__ import annotations
 import ctypes
 import errno
 import hashlib
+import importlib.resources
 import os
 import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import msgspec
 import numpy as np
@@ -20,6 +21,9 @@ from numpy.typing import NDArray
 
 from engines.errors import BundleError, EngineError
 from engines.runtime.base import TensorSpec
+
+if TYPE_CHECKING:
+    from engines.runtime.onnxruntime import OnnxRuntimeEngine
 
 MODEL = "model.onnx"
 CARD = "card.json"
@@ -105,14 +109,7 @@ class ModelBundle:
         Raises:
             BundleError: the network does not load, or the folder cannot be written.
         """
-        from engines.runtime.onnxruntime import OnnxRuntimeEngine
-
-        try:
-            engine = OnnxRuntimeEngine(model, device="cpu")
-        except EngineError as error:
-            raise BundleError(
-                f"the network for {folder} does not load, so nothing is written: {error}"
-            ) from error
+        engine = loaded_part(folder, model)
         files = {MODEL: model}
         if background is not None:
             tensors = {EMBEDDINGS: background} | ({} if idle is None else {IDLE: idle})
@@ -126,15 +123,7 @@ class ModelBundle:
             model_sha256=sha256_of(model),
             background_sha256=sha256_of(files[BACKGROUND]) if background is not None else None,
         )
-        files[CARD] = msgspec.json.format(msgspec.json.encode(card), indent=2) + b"\n"
-        if readme is not None:
-            files[README] = readme.encode()
-        try:
-            replace_folder(folder, files)
-        except OSError as error:
-            raise BundleError(
-                f"the bundle cannot be written to {folder}: {error.strerror or error}"
-            ) from error
+        write_parts(folder, files, card, readme)
         return cls.load(folder)
 
 
@@ -173,6 +162,64 @@ def verify_part(path: Path, raw: bytes, expected: str) -> None:
             f"{path} fails its hash: SHA-256 {found[:12]}..., but its card says {expected[:12] or 'nothing'}.... "
             f"{_REMEDY}"
         )
+
+
+def loaded_part(folder: Path, model: bytes) -> OnnxRuntimeEngine:
+    """A network that is to be written into a bundle, loaded to see that it can be.
+
+    Raises:
+        BundleError: it does not load.
+    """
+    from engines.runtime.onnxruntime import OnnxRuntimeEngine
+
+    try:
+        return OnnxRuntimeEngine(model, device="cpu")
+    except EngineError as error:
+        raise BundleError(
+            f"the network for {folder} does not load, so nothing is written: {error}"
+        ) from error
+
+
+def write_parts(folder: Path, files: dict[str, bytes], card: msgspec.Struct, readme: str | None) -> None:
+    """Write a bundle's files, its card and perhaps its model card in prose; all of them or none.
+
+    Raises:
+        BundleError: the folder cannot be written.
+    """
+    whole = {**files, CARD: msgspec.json.format(msgspec.json.encode(card), indent=2) + b"\n"}
+    if readme is not None:
+        whole[README] = readme.encode()
+    try:
+        replace_folder(folder, whole)
+    except OSError as error:
+        raise BundleError(f"the bundle cannot be written to {folder}: {error.strerror or error}") from error
+
+
+def shipped_folder(kind: str) -> Path:
+    """Where the bundles that ship lie: of encoders ("weights") or of transcript networks ("transcripts")."""
+    return Path(str(importlib.resources.files("engines"))) / kind
+
+
+def bundle_folder(name_or_path: str, kind: str, what: str) -> Path:
+    """The folder of a bundle that ships with Signspot, or the one that is given.
+
+    Args:
+        name_or_path: name of a shipped bundle, or a folder.
+        kind: of the shipped ones, as `shipped_folder` takes it.
+        what: to call it in the message.
+
+    Raises:
+        BundleError: there is no such folder.
+    """
+    shipped = shipped_folder(kind)
+    for folder in (Path(name_or_path), shipped / name_or_path):
+        if folder.is_dir():
+            return folder
+    names = sorted(path.name for path in shipped.iterdir() if path.is_dir()) if shipped.is_dir() else []
+    raise BundleError(
+        f"there is no {what} {name_or_path!r}: give a bundle's folder, or one of the shipped: "
+        f"{', '.join(names) or 'none'}"
+    )
 
 
 def _background(path: Path, raw: bytes, dimension: int) -> dict[str, NDArray[np.float32]]:

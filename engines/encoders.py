@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.resources
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Protocol
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.bundle import ModelBundle
+from engines.bundle import ModelBundle, bundle_folder, shipped_folder
 from engines.choice import AUTO, open_engine
 from engines.errors import BundleError
 from engines.features import features_named
@@ -227,8 +225,7 @@ def load_encoders(
 
 def shipped_bundles() -> list[str]:
     """Names of the encoders that ship with Signspot."""
-    shipped = Path(str(importlib.resources.files("engines"))) / "weights"
-    return sorted(path.name for path in shipped.iterdir() if (path / "card.json").is_file())
+    return sorted(path.name for path in shipped_folder("weights").iterdir() if (path / "card.json").is_file())
 
 
 def find_bundle(name_or_path: str) -> ModelBundle:
@@ -237,14 +234,4 @@ def find_bundle(name_or_path: str) -> ModelBundle:
     Raises:
         BundleError: there is no such bundle, or it is damaged.
     """
-    shipped = Path(str(importlib.resources.files("engines"))) / "weights"
-    folder = Path(name_or_path)
-    if not folder.is_dir():
-        folder = shipped / name_or_path
-    if not folder.is_dir():
-        names = sorted(path.name for path in shipped.iterdir() if path.is_dir()) if shipped.is_dir() else []
-        raise BundleError(
-            f"there is no encoder {name_or_path!r}: give a bundle's folder, or one of the shipped: "
-            f"{', '.join(names) or 'none'}"
-        )
-    return ModelBundle.load(folder)
+    return ModelBundle.load(bundle_folder(name_or_path, "weights", "encoder"))

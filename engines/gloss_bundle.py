@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-import importlib.resources
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 import msgspec
 
-from engines.bundle import CARD, MODEL, README, read_part, replace_folder, sha256_of, verify_part
-from engines.errors import BundleError, EngineError
+from engines.bundle import (
+    CARD,
+    MODEL,
+    bundle_folder,
+    loaded_part,
+    read_part,
+    sha256_of,
+    verify_part,
+    write_parts,
+)
+from engines.errors import BundleError
 from engines.runtime.base import TensorSpec
-from engines.runtime.onnxruntime import OnnxRuntimeEngine
 from engines.tick_features import STRIDE, tick_features_named
 
 FEATURES = "features"
@@ -83,24 +90,11 @@ class GlossBundle:
         Raises:
             BundleError: the network does not load, or the folder cannot be written.
         """
-        try:
-            engine = OnnxRuntimeEngine(model, device="cpu")
-        except EngineError as error:
-            raise BundleError(
-                f"the network for {folder} does not load, so nothing is written: {error}"
-            ) from error
+        engine = loaded_part(folder, model)
         card = msgspec.structs.replace(
             card, inputs=engine.inputs, outputs=engine.outputs, model_sha256=sha256_of(model)
         )
-        files = {MODEL: model, CARD: msgspec.json.format(msgspec.json.encode(card), indent=2) + b"\n"}
-        if readme is not None:
-            files[README] = readme.encode()
-        try:
-            replace_folder(folder, files)
-        except OSError as error:
-            raise BundleError(
-                f"the bundle cannot be written to {folder}: {error.strerror or error}"
-            ) from error
+        write_parts(folder, {MODEL: model}, card, readme)
         return cls.load(folder)
 
 
@@ -110,14 +104,4 @@ def find_gloss_bundle(name_or_path: str) -> GlossBundle:
     Raises:
         BundleError: there is no such bundle, or it is damaged.
     """
-    shipped = Path(str(importlib.resources.files("engines"))) / "transcripts"
-    folder = Path(name_or_path)
-    if not folder.is_dir():
-        folder = shipped / name_or_path
-    if not folder.is_dir():
-        names = sorted(path.name for path in shipped.iterdir() if path.is_dir()) if shipped.is_dir() else []
-        raise BundleError(
-            f"there is no transcript network {name_or_path!r}: give a bundle's folder, or one of the shipped: "
-            f"{', '.join(names) or 'none'}"
-        )
-    return GlossBundle.load(folder)
+    return GlossBundle.load(bundle_folder(name_or_path, "transcripts", "transcript network"))

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import cv2
 
+from engines.caches import user_cache
 from engines.errors import EngineError, PoseError
 from engines.pose.blaze.convert import to_onnx
 from engines.pose.blaze.tflite import mediapipe_folder, read_tflite
@@ -57,7 +58,7 @@ PALM = Source("modules/palm_detection/palm_detection_full.tflite", 192, {0: "box
 
 def cache_folder() -> Path:
     """Where converted networks are kept: $XDG_CACHE_HOME/signspot, by default ~/.cache/signspot."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "signspot" / "networks"
+    return user_cache("networks")
 
 
 def network(source: Source) -> bytes:
