@@ -5,8 +5,6 @@ Nothing is downloaded and nothing of these weights ships with Signspot: their pu
 
 from __future__ import annotations
 
-import io
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -170,6 +168,7 @@ def _exported(network: nn.Module, kind: Kind, checkpoint: Checkpoint) -> tuple[b
     """ONNX of a network, "windows" to "embeddings", and D; compared with the network itself."""
     import torch
 
+    from calibration.onnx_export import windows_onnx
     from engines.runtime.onnxruntime import OnnxRuntimeEngine
 
     rng = np.random.default_rng(0)
@@ -180,23 +179,9 @@ def _exported(network: nn.Module, kind: Kind, checkpoint: Checkpoint) -> tuple[b
     else:
         shape = (2, *features_named(kind.features).shape)
         windows = (40 * rng.standard_normal(shape)).astype(np.float32)
-    buffer = io.BytesIO()
-    with torch.inference_mode(), warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore"
-        )  # the exporter's own deprecations, and sizes that it traces as constants
+    with torch.inference_mode():
         expected = network(torch.from_numpy(windows)).numpy()
-        torch.onnx.export(
-            network,
-            (torch.from_numpy(windows),),
-            buffer,  # type: ignore[arg-type]  # torch takes a file object too
-            input_names=["windows"],
-            output_names=["embeddings"],
-            dynamic_axes={"windows": {0: "N"}, "embeddings": {0: "N"}},
-            opset_version=17,
-            dynamo=False,
-        )
-    model = buffer.getvalue()
+    model = windows_onnx(network, torch.from_numpy(windows))
     found = OnnxRuntimeEngine(model, device="cpu").run({"windows": windows})["embeddings"]
     if not np.allclose(found, expected, rtol=0, atol=AGREEMENT):
         raise CheckpointError(

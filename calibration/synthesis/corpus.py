@@ -22,7 +22,7 @@ from calibration.synthesis.body import body_of
 from calibration.synthesis.landmarks import Camera, Noise, landmarks_of
 from calibration.synthesis.lexicon import LexiconSampler, SignForm, write_toml
 from calibration.synthesis.motion import Act, perform
-from calibration.synthesis.performance import Signer
+from calibration.synthesis.performance import Performance, Signer
 from engines.errors import ConfigError
 
 FIRST_SIGNER = {"train": 0, "dev": 700_000, "test": 800_000}
@@ -119,7 +119,23 @@ def sign_sentence(sentence: Sentence, forms: Mapping[str, SignForm], path: Path,
         lead_s=float(rng.uniform(*LEAD_S)),
     )
     camera = Camera.draw(rng, body_of(signer))
-    seen = landmarks_of(performance, camera, noise=Noise.measured(), seed=own % 2**31)
+    return keep_seen(path, performance, camera, noise=Noise.measured(), seed=own % 2**31)
+
+
+def keep_seen(path: Path, performance: Performance, camera: Camera, *, noise: Noise, seed: int) -> int:
+    """See a performance as MediaPipe would, and write its landmarks and the truth.
+
+    Args:
+        path: the .npz to write; it is complete or not there.
+        performance: what is signed.
+        camera: that sees it.
+        noise: MediaPipe's.
+        seed: of the noise.
+
+    Returns:
+        Its length in ticks of 40 ms.
+    """
+    seen = landmarks_of(performance, camera, noise=noise, seed=seed)
     spans = np.array([(sign.start_s, sign.end_s) for sign in performance.signs], np.float32)
     partial = path.with_name(path.name + ".part.npz")
     save_packed(partial, seen, spans)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import io
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from calibration.evaluation.oneshot import Embed
+from calibration.onnx_export import windows_onnx
 from calibration.training.augment import Augmentation, windows
 from calibration.training.corpora import Corpus
 from calibration.training.projection import Projection
@@ -147,20 +146,7 @@ def onnx_bytes(networks: Sequence[Slgcn], projection: Projection | None = None) 
             if isinstance(block, GraphBlock):
                 network.blocks[number] = FoldedBlock(block, ticks)
                 ticks //= block.stride
-    buffer = io.BytesIO()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter's own deprecations
-        torch.onnx.export(
-            joined,
-            (torch.zeros(2, *networks[0].features.shape),),
-            buffer,  # type: ignore[arg-type]  # torch takes a file object too
-            input_names=["windows"],
-            output_names=["embeddings"],
-            dynamic_axes={"windows": {0: "N"}, "embeddings": {0: "N"}},
-            opset_version=17,
-            dynamo=False,
-        )
-    return stored_in_half(buffer.getvalue())
+    return stored_in_half(windows_onnx(joined, torch.zeros(2, *networks[0].features.shape)))
 
 
 def stored_in_half(model: bytes) -> bytes:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import io
-import warnings
 from pathlib import Path
 
 import msgspec
@@ -13,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from calibration.onnx_export import onnx_of
 from calibration.training.export import stored_in_half
 from calibration.training.signed_sentences import SignedSentences
 from calibration.training.transcript import errors
@@ -54,20 +53,14 @@ def gloss_onnx(network: GlossCtc, *, half: bool = True) -> bytes:
     step = _Step(copy.deepcopy(network)).eval()
     state = network.start()
     features = torch.zeros(1, 2 * STRIDE, network.shape.inputs)
-    buffer = io.BytesIO()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter's own deprecations
-        torch.onnx.export(
-            step,
-            (features, state.first, state.second, state.hidden),
-            buffer,  # type: ignore[arg-type]  # torch takes a file object too
-            input_names=[FEATURES, *STATES],
-            output_names=[SCORES, *(f"new_{name}" for name in STATES)],
-            dynamic_axes={FEATURES: {1: "T"}, SCORES: {1: "K"}},
-            opset_version=17,
-            dynamo=False,
-        )
-    return stored_in_half(buffer.getvalue()) if half else buffer.getvalue()
+    model = onnx_of(
+        step,
+        (features, state.first, state.second, state.hidden),
+        inputs=[FEATURES, *STATES],
+        outputs=[SCORES, *(f"new_{name}" for name in STATES)],
+        free={FEATURES: {1: "T"}, SCORES: {1: "K"}},
+    )
+    return stored_in_half(model) if half else model
 
 
 def write_gloss_bundle(

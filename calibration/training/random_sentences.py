@@ -10,10 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from calibration.corpus.landmarks import read_track, save_packed
+from calibration.corpus.landmarks import read_track
 from calibration.corpus.sentences import Sentence, write_sentences
 from calibration.synthesis.body import body_of
-from calibration.synthesis.landmarks import Camera, Noise, landmarks_of
+from calibration.synthesis.corpus import keep_seen
+from calibration.synthesis.landmarks import Camera, Noise
 from calibration.synthesis.lexicon import SignForm
 from calibration.synthesis.motion import Act, idle_act, perform
 from calibration.synthesis.performance import Signer
@@ -103,12 +104,7 @@ def _sign(
         lead_s=float(rng.uniform(0.2, 0.8)),
     )
     camera = Camera.draw(rng, body_of(person))
-    seen = landmarks_of(performance, camera, noise=noise, seed=int(rng.integers(2**31)))
-    spans = np.array([(sign.start_s, sign.end_s) for sign in performance.signs], np.float32)
-    partial = path.with_name(path.name + ".part.npz")
-    save_packed(partial, seen, spans)
-    partial.replace(path)
-    return len(seen)
+    return keep_seen(path, performance, camera, noise=noise, seed=int(rng.integers(2**31)))
 
 
 def _acts(text: Sequence[str], forms: dict[str, SignForm], rng: np.random.Generator) -> list[Act]:
