@@ -26,6 +26,7 @@ SUMMARY = "Train an encoder or a transcript network, and export it for live use.
 
 DATA = Path("../shared/data")
 Array = NDArray[np.float32]
+COLUMNS = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
 MODALITIES = {"2d": KEYPOINTS, "3d": ANGLES}
 
 
@@ -80,6 +81,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     encoder.add_argument(
         "--strength", type=float, default=1.0, metavar="F", help="of the deformations in space (default: 1)"
     )
+    encoder.add_argument(
+        "--made-up", type=int, default=0, metavar="N",
+        help="also train on N made-up signs of the synthetic signer, alone and in sentences (default: 0)",
+    )  # fmt: skip
     encoder.add_argument(
         "--every", type=int, default=250, metavar="N", help="steps between measurements and checkpoints"
     )
@@ -150,6 +155,10 @@ def _train(args: argparse.Namespace, console: Console) -> int:
     from calibration.training.trainer import Recipe, Run
     from engines.networks.slgcn import SlgcnShape
 
+    if args.made_up and args.made_up < 64:
+        raise ConfigError(
+            f"--made-up must be 0 or at least 64 signs, not {args.made_up}: a batch draws from them"
+        )
     for name in ("steps", "every", "threads", "trunk"):
         if getattr(args, name) < 1:
             raise ConfigError(f"--{name} must be at least 1, not {getattr(args, name)}")
@@ -160,6 +169,7 @@ def _train(args: argparse.Namespace, console: Console) -> int:
     features = MODALITIES[args.modality]
     with console.status("reading landmarks"):
         signs, others = _corpora(args.data, features)
+    made_up = _made_up(args, features, console) if args.made_up else None
     recipe = Recipe(
         seed=args.seed, steps=args.steps, every=args.every, decay=args.decay, strength=args.strength
     )
@@ -173,11 +183,10 @@ def _train(args: argparse.Namespace, console: Console) -> int:
         drop=args.drop,
     )
     try:
-        training = Run(args.out, signs, others, recipe, shape, _teacher(args.teacher, features))
+        training = Run(args.out, signs, others, recipe, shape, _teacher(args.teacher, features), made_up)
     except ValueError as error:
         raise ConfigError(str(error)) from error
-    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
-    with Progress(*columns, console=console) as progress:
+    with Progress(*COLUMNS, console=console) as progress:
         bar = progress.add_task("", total=recipe.steps, completed=training.at)
         while not training.done:
             training.step()
@@ -191,6 +200,19 @@ def _train(args: argparse.Namespace, console: Console) -> int:
                     f"dev one-shot top 1 {found.top1:.3f}, top 5 {found.top5:.3f}"
                 )
     return 0
+
+
+def _made_up(args: argparse.Namespace, features: Features, console: Console) -> Corpus:
+    from calibration.training.made_up import kept_signs, performances
+
+    with Progress(*COLUMNS, console=console) as progress:
+        bar = progress.add_task("making signs up", total=performances(args.made_up))
+        return kept_signs(
+            args.out / f"made-up-{features.name}.npz",
+            features,
+            args.made_up,
+            progress=lambda: progress.advance(bar),
+        )
 
 
 def _teacher(name: str | None, features: Features) -> Callable[[Array], Array] | None:

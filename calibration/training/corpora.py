@@ -86,6 +86,25 @@ class Corpus:
             self.features,
         )
 
+    def joined(self, other: Corpus) -> Corpus:
+        """These clips and then those of another corpus of the same features; its glosses and signers are others.
+
+        Raises:
+            ValueError: the other one has other features.
+        """
+        if other.features != self.features:
+            raise ValueError(f"clips of {other.features} cannot join clips of {self.features}")
+        return Corpus(
+            np.concatenate([self.points, other.points]),
+            np.concatenate([self.offsets, self.offsets[-1] + other.offsets[1:]]),
+            np.concatenate([self.spans, other.spans]),
+            np.concatenate([self.gloss, len(self.glosses) + other.gloss]),
+            np.concatenate([self.signer, self.signer.max(initial=-1) + 1 + other.signer]),
+            np.concatenate([self.form, other.form]),
+            self.glosses + other.glosses,
+            self.features,
+        )
+
 
 def dev_glosses(names: Sequence[str], count: int = DEV_GLOSSES) -> set[str]:
     """The glosses that are never trained on: those whose SHA-1 (of the gloss, UTF-8) is lowest."""

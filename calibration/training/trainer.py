@@ -51,6 +51,7 @@ class Recipe:
     triplet: float = 0.3  # weight of the triplet loss
     teaching: float = 4.0  # weight of the likeness to a teacher, where there is one
     strength: float = 1.0  # of the deformations in space, against the defaults of `Augmentation`
+    made_up: float = 0.25  # share of a batch's glosses that are made-up signs, where there are any
     every: int = 250  # steps between measurements and checkpoints
 
 
@@ -76,6 +77,7 @@ class Run:
         recipe: Recipe,
         shape: SlgcnShape | None = None,
         teacher: Callable[[Array], Array] | None = None,
+        made_up: Corpus | None = None,
     ) -> None:
         """Start a run, or resume the one in the folder.
 
@@ -87,6 +89,7 @@ class Run:
             shape: size of the network.
             teacher: a trained encoder that this one learns to resemble, network input (N, channels, 16, joints) to
                 unit rows (N, D); a resumed run must have the same.
+            made_up: clips of made-up signs of the same features, to train on as well; a resumed run must have the same.
 
         Raises:
             ValueError: the folder holds a run of another recipe.
@@ -95,9 +98,13 @@ class Run:
         self.folder, self.recipe, self.background, self.teacher = folder, recipe, background, teacher
         folder.mkdir(parents=True, exist_ok=True)
         self.train, self.dev = split(corpus)
+        real = len(self.train)
+        if made_up is not None:
+            self.train = self.train.joined(made_up)
         forms = self.train.gloss * (self.train.form.max() + 1) + self.train.form
         known, self.labels = np.unique(forms, return_inverse=True)
         self.by_gloss = [np.flatnonzero(self.labels == k) for k in range(len(known))]
+        self.real = int(self.labels[:real].max()) + 1  # forms of real signs; those of made-up ones follow
         self.network = Slgcn(shape)
         self.directions = nn.Parameter(
             F.normalize(torch.randn(len(known), self.network.shape.dimension), dim=1)
@@ -210,7 +217,14 @@ class Run:
 
     def _draw(self, rng: np.random.Generator) -> NDArray[np.int64]:
         """Clips of a batch: a few of each of some glosses, different ones as far as there are."""
-        glosses = rng.choice(len(self.by_gloss), self.recipe.batch // self.recipe.per_gloss, replace=False)
+        count = self.recipe.batch // self.recipe.per_gloss
+        made_up = round(count * self.recipe.made_up) if self.real < len(self.by_gloss) else 0
+        glosses = np.concatenate(
+            [
+                rng.choice(self.real, count - made_up, replace=False),
+                self.real + rng.choice(max(len(self.by_gloss) - self.real, 1), made_up, replace=False),
+            ]
+        )
         drawn = []
         for gloss in glosses:
             clips = self.by_gloss[gloss]

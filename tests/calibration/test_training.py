@@ -115,6 +115,19 @@ def test_training_lowers_the_loss(tmp_path: Path) -> None:
     assert run.loss < 0.9 * before
 
 
+def test_a_batch_is_made_of_real_and_made_up_signs(tmp_path: Path) -> None:
+    made = corpus()
+    others = corpus(8)
+    run = Run(tmp_path, made, None, Recipe(steps=2, batch=8, made_up=0.5, warmup=1), SMALL, made_up=others)
+    drawn = run._draw(np.random.default_rng(0))
+    fresh = drawn >= len(split(made)[0])
+    assert fresh.tolist() == [False] * 4 + [True] * 4
+    assert len({run.labels[clip] for clip in drawn}) == 4
+    run.step()
+    assert np.isfinite(run.loss)
+    assert run.measure().ways == 200
+
+
 def test_no_run_and_no_data_are_said_plainly(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no training run"):
         read_run(tmp_path)

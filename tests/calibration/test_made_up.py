@@ -1,0 +1,67 @@
+"""Made-up signs as training clips: alone and in sentences, the same with the same seed, beside real ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("anny", reason="the synthetic signer needs the package anny")
+
+from calibration.training import made_up
+from calibration.training.corpora import Corpus
+from engines.features import ANGLES, KEYPOINTS, Features
+
+
+@pytest.fixture(autouse=True)
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(made_up, "SIGNERS", 4)
+    monkeypatch.setattr(made_up, "TAKES", 4)
+
+
+@pytest.mark.parametrize("features", [KEYPOINTS, ANGLES])
+def test_every_sign_is_made_by_several_signers_alone_and_in_sentences(features: Features) -> None:
+    calls: list[None] = []
+    made = made_up.made_up_signs(features, 3, progress=lambda: calls.append(None))
+    assert len(calls) == made_up.performances(3) == 8  # 2 takes of 3 signs alone, 2 sentences
+    assert np.bincount(made.gloss).tolist() == [4, 4, 4]
+    assert all(len(set(made.signer[made.gloss == gloss])) == 4 for gloss in range(3))
+    assert made.points.shape[1:] == (features.rows, 3)
+    for clip in range(len(made)):
+        first, last = made.spans[clip]
+        assert 0 <= first < last <= len(made.clip(clip))
+        assert np.isfinite(made.sign(clip)).any()
+
+
+def test_they_are_kept_for_the_next_run_and_made_again_for_another(tmp_path: Path) -> None:
+    path = tmp_path / "run" / "made-up.npz"
+    first = made_up.kept_signs(path, KEYPOINTS, 2)
+    np.testing.assert_array_equal(first.points, made_up.made_up_signs(KEYPOINTS, 2).points)
+    written = path.stat().st_mtime_ns
+    again = made_up.kept_signs(path, KEYPOINTS, 2)
+    assert path.stat().st_mtime_ns == written
+    assert again.glosses == first.glosses
+    np.testing.assert_array_equal(again.points, first.points)
+    assert len(made_up.kept_signs(path, KEYPOINTS, 3).glosses) == 3
+
+
+def test_they_follow_the_real_clips_and_share_neither_gloss_nor_signer() -> None:
+    real = Corpus(
+        points=np.ones((7, KEYPOINTS.rows, 3), np.float32),
+        offsets=np.array([0, 4, 7]),
+        spans=np.array([[0, 4], [1, 3]]),
+        gloss=np.array([0, 1]),
+        signer=np.array([5, 101]),
+        form=np.zeros(2, np.int64),
+        glosses=("HELLO", "BYE"),
+    )
+    made = made_up.made_up_signs(KEYPOINTS, 2)
+    both = real.joined(made)
+    assert len(both) == 2 + len(made)
+    np.testing.assert_array_equal(both.clip(1), real.clip(1))
+    np.testing.assert_array_equal(both.sign(3), made.sign(1))
+    assert [both.glosses[gloss] for gloss in both.gloss[2:]] == [made.glosses[gloss] for gloss in made.gloss]
+    assert not set(both.signer[:2]) & set(both.signer[2:])
+    with pytest.raises(ValueError, match="cannot join"):
+        real.joined(made_up.made_up_signs(ANGLES, 2))
