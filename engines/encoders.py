@@ -18,6 +18,7 @@ from engines.landmarks import Landmarks
 from engines.pose.choice import family
 from engines.resampling import TICKS
 from engines.runtime.base import Placement
+from engines.runtime.batching import Batched
 
 DEFAULT_ENCODERS = ("slgcn2d",)
 """What is used where nothing else is asked for."""
@@ -30,7 +31,7 @@ _TINY = np.float32(1e-12)
 
 
 class Encoder(Protocol):
-    """Embeds windows of one modality."""
+    """Embeds windows of one modality. One encoder serves all streams: `embed` may be called from several threads at once."""
 
     @property
     def name(self) -> str:
@@ -102,7 +103,11 @@ class BundleEncoder:
             self._features = features_named(card.features)
         except BundleError as error:
             raise BundleError(f"{bundle.folder}: {error}") from error
-        self._engine = open_engine(bundle.model, name=card.name, engine=engine, threads=threads)
+        # Trying out which batches agree also compiles and allocates what is needed, so that no live tick waits for it.
+        self._engine = Batched(
+            open_engine(bundle.model, name=card.name, engine=engine, threads=threads),
+            usual=len(card.window_lengths),
+        )
         shapes = [spec.shape[1:] for spec in (*self._engine.inputs, *self._engine.outputs)]
         expected = [self._features.shape, (card.dimension,)]
         if shapes != expected:
@@ -116,7 +121,6 @@ class BundleEncoder:
         self._mirrored = mirrored
         what = (card.name, card.model_sha256, family(estimator), card.features, card.window_lengths)
         self._fingerprint = hashlib.sha256(msgspec.json.encode(what)).hexdigest()
-        # What is compiled or allocated on first use is done here, so that no live tick waits for it.
         self.embed([np.zeros((TICKS, self._features.rows, 3), np.float32)])
 
     @property
@@ -166,13 +170,14 @@ class BundleEncoder:
         Returns:
             float32 (B, D), rows of unit length, or zero where the network has nothing to say: similar to nothing.
         """
-        embeddings = np.empty((len(windows), self.dimension), np.float32)
-        # One run a window: in a batch of two the last bit of a row already changes, and a batch of four saves
-        # 0.5 of 1.9 ms.
-        for row, window in enumerate(windows):
-            features = self._features.window_input(window)[np.newaxis]
-            embedding = self._engine.run({self._input: features})[self._output][0]
-            embeddings[row] = embedding / max(np.linalg.norm(embedding), _TINY)
+        if not windows:
+            return np.empty((0, self.dimension), np.float32)
+        rows = np.stack([self._features.window_input(window) for window in windows])
+        # In one run where that changes no bit (four windows then take 0.6 to 0.7 of the time of four runs), else one each.
+        parts = [rows] if self._engine.joins else np.split(rows, len(rows))
+        embeddings = np.concatenate([self._engine.run({self._input: part})[self._output] for part in parts])
+        for row in embeddings:
+            row /= max(np.linalg.norm(row), _TINY)
         return embeddings
 
 

@@ -153,6 +153,8 @@ def _value(action: argparse.Action, value: Any, where: _Where) -> Any:
             return value
         return action.const if value else None
     repeated = isinstance(action, argparse._AppendAction)
+    if repeated and action.nargs is None and not isinstance(value, list):
+        value = [value]  # what may be given several times may be given once
     if repeated or action.nargs in ("*", "+") or isinstance(action.nargs, int):
         if not isinstance(value, list):
             raise where.must_be("a list in [ ]", value)

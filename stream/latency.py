@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Iterable
 
 import numpy as np
+import psutil
 from numpy.typing import NDArray
 
 from stream.events import Percentiles, StageLatency
@@ -96,3 +98,34 @@ class Rate:
             return 0.0
         span_ns = max(now_ns - int(recent.min()), 1)
         return float((len(recent) - 1) / span_ns * 1e9)
+
+
+class ProcessCost:
+    """CPU time of the whole process for each tick, over all of its streams. Safe from any thread.
+
+    Args:
+        window_s: how far back the mean reaches.
+    """
+
+    def __init__(self, window_s: float = 5.0) -> None:
+        self._window_ns = int(window_s * 1e9)
+        self._process = psutil.Process()
+        self._lock = threading.Lock()
+        self._ticks = 0
+        self._known: deque[tuple[int, float, int]] = deque()  # when, CPU seconds, ticks
+
+    def tick(self) -> None:
+        """Note a tick of any stream."""
+        with self._lock:
+            self._ticks += 1
+
+    def ms_per_tick(self, now_ns: int) -> float | None:
+        """Milliseconds of CPU a tick since about `window_s` ago; None while there was no tick to share it."""
+        used = self._process.cpu_times()
+        with self._lock:
+            self._known.append((now_ns, used.user + used.system, self._ticks))
+            while len(self._known) > 2 and now_ns - self._known[1][0] >= self._window_ns:
+                self._known.popleft()
+            (_, cpu_then, ticks_then), (_, cpu_now, ticks_now) = self._known[0], self._known[-1]
+        ticks = ticks_now - ticks_then
+        return (cpu_now - cpu_then) * 1e3 / ticks if ticks > 0 else None

@@ -16,7 +16,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import cv2
-import psutil
 
 from engines.encoders import Encoder
 from engines.errors import GalleryError, SignspotError
@@ -35,12 +34,13 @@ from stream.events import (
 )
 from stream.frame import Frame
 from stream.gallery import Gallery, GalleryWatcher
-from stream.latency import Meter, Rate, StageMeters, percentiles
+from stream.latency import Meter, ProcessCost, Rate, StageMeters, percentiles
 from stream.ledger import EndLine, FrameLine, GalleryLine, LedgerWriter, StartLine
 from stream.publisher import Stamper
 from stream.reporting import Reporter
 from stream.ring import FrameRing, RingReader
 from stream.sources.base import Source, SourceChange
+from stream.sources.redaction import redact
 from stream.stages import PoseStage, SpottingStage
 from stream.transcribing import TranscriptSource, TranscriptStage
 from stream.transcript import Revision
@@ -99,7 +99,7 @@ class Pipeline:
     Args:
         source: where frames come from.
         estimator: poses frames.
-        encoders: embed windows; at least one.
+        encoders: embed windows; at least one. Several pipelines may share them: their windows are then joined in batches.
         stamper: numbers the messages.
         sinks: take every message, from several threads (publisher, recorder).
         galleries: gives the gallery and its later editions; None to run without.
@@ -107,6 +107,7 @@ class Pipeline:
         ledger: records the run.
         transcriber: writes the transcript by a network of sentences; None: it is made of the detections.
         observer: takes the newest observation after every tick (a view); must return soon.
+        cost: measures the process, and is shared by all its pipelines; its own by default.
     """
 
     def __init__(
@@ -122,6 +123,7 @@ class Pipeline:
         ledger: LedgerWriter | None = None,
         transcriber: TranscriptStage | None = None,
         observer: Callable[[Observation], None] | None = None,
+        cost: ProcessCost | None = None,
     ) -> None:
         self._source = source
         self._estimator = estimator
@@ -165,8 +167,7 @@ class Pipeline:
         self._lost = False
         self._whole = False  # the source ended, and all of it was spotted
         self._zero_us: int | None = None
-        self._process = psutil.Process()
-        self._cpu: deque[tuple[float, int]] = deque(maxlen=6)
+        self._cost = cost or ProcessCost()
         self._recent: deque[Detection] = deque(maxlen=8)
         self._transcript: Hypothesis | None = None
         self._status: Status | None = None
@@ -208,11 +209,15 @@ class Pipeline:
             raise self._failure
         return ended
 
-    def stop(self) -> None:
-        """Stop now, within a second; what was being spotted is dropped."""
+    def halt(self) -> None:
+        """Begin to stop, without waiting for it: what several pipelines do before each is stopped."""
         self._stopping.set()
         self._woken.set()
-        self._ring.close()  # first: it releases the writer of a file that is held back
+        self._ring.close()  # it releases the writer of a file that is held back
+
+    def stop(self) -> None:
+        """Stop now, within a second; what was being spotted is dropped."""
+        self.halt()
         self._source.stop()
         deadline_s = time.monotonic() + 0.8
         for thread in self._threads:
@@ -237,11 +242,12 @@ class Pipeline:
     def _guarded(self, loop: Callable[[], None]) -> None:
         try:
             loop()
-        except BaseException as error:  # whatever it is, the run must end and say so
-            self._failure = self._failure or error
-            self._stopping.set()
-            self._woken.set()
-            self._ring.close()
+        except BaseException as error:  # whatever it is, this stream must end and say so
+            if self._failure is None:
+                self._failure = error
+                why = str(error) if isinstance(error, SignspotError) else f"{type(error).__name__}: {error}"
+                self._untold.append(SourceChange("ended", redact(why), time.monotonic_ns()))
+            self.halt()
             self._ended.set()
 
     # -- capture (the source's threads) ----------------------------------------------------------------------
@@ -255,6 +261,8 @@ class Pipeline:
         self._ring.write(frame)
 
     def _on_change(self, change: SourceChange) -> None:
+        if self._failure is not None:
+            return  # that the stream has ended, and why, is told already
         self._untold.append(change)
         self._change = change
         if change.error is not None:
@@ -340,6 +348,7 @@ class Pipeline:
         self._processing.add((now_ns - tick.captured_ns) / 1e6)
         self._rate_ticks.add(now_ns)
         self._ticks += 1
+        self._cost.tick()
         if tick.lost and not self._lost:
             self._gaps += 1
         self._lost = tick.lost
@@ -420,10 +429,6 @@ class Pipeline:
     def _make_status(self, change: SourceChange) -> Status:
         now_ns = time.monotonic_ns()
         view = self._visibility.view()
-        used = self._process.cpu_times()
-        self._cpu.append((used.user + used.system, self._ticks))
-        (cpu_then, ticks_then), (cpu_now, ticks_now) = self._cpu[0], self._cpu[-1]
-        ticks = ticks_now - ticks_then
         names = [encoder.name for encoder in self._encoders]
         in_gallery = list(self._gallery.encoders) if self._gallery else []
         reason = change.reason
@@ -452,7 +457,7 @@ class Pipeline:
             ),
             stages=self._meters.report(),
             processing_ms=percentiles(self._processing.recent()),
-            cpu_ms_per_tick=(cpu_now - cpu_then) * 1e3 / ticks if ticks > 0 else None,
+            cpu_ms_per_tick=self._cost.ms_per_tick(now_ns),
             encoders=names,
             encoders_missing=sorted(set(names) ^ set(in_gallery)) if in_gallery else [],
             engines={encoder.name: _engine_status(encoder) for encoder in self._encoders},

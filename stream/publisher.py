@@ -31,6 +31,21 @@ GREETINGS_AT_ONCE = 32
 """Requests handled while others wait for the socket: a subscriber that floods cannot hold it."""
 
 
+def new_epoch() -> str:
+    """A random name for one start of the process."""
+    return secrets.token_hex(8)
+
+
+def check_name(stream: str) -> None:
+    """Refuse a stream's name that cannot be part of a topic, or of a folder's name.
+
+    Raises:
+        ConfigError: it is empty, holds a slash or what cannot be printed, or means a folder that is there already.
+    """
+    if not stream or "/" in stream or not stream.isprintable() or stream in (".", ".."):
+        raise ConfigError(f"a stream's name is one or more printable characters without '/', not {stream!r}")
+
+
 class Stamper:
     """Fills in what every message carries.
 
@@ -38,19 +53,16 @@ class Stamper:
 
     Args:
         stream: the stream's name.
-        epoch: random by default; given only where a run is repeated.
+        epoch: of the process, where it has several streams; a new one by default.
 
     Raises:
         ConfigError: the name cannot be part of a topic.
     """
 
     def __init__(self, stream: str, epoch: str | None = None) -> None:
-        if not stream or "/" in stream or not stream.isprintable():
-            raise ConfigError(
-                f"a stream's name is one or more printable characters without '/', not {stream!r}"
-            )
+        check_name(stream)
         self.stream = stream
-        self.epoch = epoch if epoch is not None else secrets.token_hex(8)
+        self.epoch = epoch if epoch is not None else new_epoch()
         self._lock = threading.Lock()
         self._next: dict[str, int] = {}
 

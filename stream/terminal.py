@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
@@ -35,16 +36,18 @@ class TerminalView:
     Args:
         console: where to; standard output by default. On a terminal the view is a screen that is redrawn in place;
             otherwise a line is printed for each detection and for each change of state.
+        streams: names of the streams, where there are several: each line then says whose it is.
     """
 
-    def __init__(self, console: Console | None = None) -> None:
+    def __init__(self, console: Console | None = None, *, streams: Sequence[str] = ()) -> None:
         self._console = console or Console(highlight=False)
         self._lock = threading.Lock()
         self._started_s = time.monotonic()
-        self._status: Status | None = None
+        self._streams = tuple(streams) if len(streams) > 1 else ()
+        self._statuses: dict[str, Status] = {}
         self._detections: deque[Detection] = deque(maxlen=SHOWN_DETECTIONS)
         self._spotted = 0
-        self._utterances: dict[int, Hypothesis] = {}
+        self._utterances: dict[tuple[str, int], Hypothesis] = {}
         self._notes: list[str] = []
         self._live: Live | None = None
         if self._console.is_terminal:
@@ -69,16 +72,17 @@ class TerminalView:
             match message:
                 case Status():
                     if self._live is None:
-                        self._print_changes(self._status, message)
-                    self._status = message
+                        self._print_changes(self._statuses.get(message.stream), message)
+                    self._statuses[message.stream] = message
                 case Detection():
                     self._detections.append(message)
                     self._spotted += 1
                     if self._live is None:
-                        self._print(detection_line(message))
+                        self._print(self._whose(message) + detection_line(message))
                 case Hypothesis():
-                    self._utterances[message.utterance] = message
-                    for old in sorted(self._utterances)[:-SHOWN_UTTERANCES]:
+                    self._utterances[message.stream, message.utterance] = message
+                    mine = sorted(key for key in self._utterances if key[0] == message.stream)
+                    for old in mine[: -(1 if self._streams else SHOWN_UTTERANCES)]:
                         del self._utterances[old]
 
     def note(self, text: str) -> None:
@@ -94,31 +98,56 @@ class TerminalView:
     def _print(self, line: str) -> None:
         self._console.print(Text(line), soft_wrap=True)
 
+    def _whose(self, message: Message) -> str:
+        return f"{message.stream}: " if self._streams else ""
+
     def _print_changes(self, old: Status | None, new: Status) -> None:
+        whose = self._whose(new)
         if old is None or (old.state, old.state_reason) != (new.state, new.state_reason):
-            self._print(f"{new.source}: {wording.state(new)}")
+            self._print(f"{whose}{new.source}: {wording.state(new)}")
         if new.view_hint and (old is None or old.view != new.view):
-            self._print(new.view_hint)
+            self._print(whose + new.view_hint)
         if new.degradation.level != (old.degradation.level if old else 0):
-            self._print(f"quality: {wording.quality(new)}")
+            self._print(f"{whose}quality: {wording.quality(new)}")
 
     # -- screen ----------------------------------------------------------------------------------------------
 
     def _screen(self) -> RenderableType:
         with self._lock:
             parts: list[RenderableType] = [Text(note, style="dim") for note in self._notes]
-            parts.append(self._figures())
+            if not self._statuses:
+                parts.append(Text("starting", style="yellow"))
+            elif self._streams:
+                parts.append(self._overview())
+            else:
+                parts.append(self._figures(next(iter(self._statuses.values()))))
             if self._detections:
                 parts.append(self._table())
             for _, utterance in sorted(self._utterances.items()):
                 style = "dim" if utterance.state == "final" else "bold"
-                parts.append(Text(f"» {utterance.text}", style=style))
+                parts.append(Text(f"» {self._whose(utterance)}{utterance.text}", style=style))
             return Group(*parts)
 
-    def _figures(self) -> RenderableType:
-        status = self._status
-        if status is None:
-            return Text("starting", style="yellow")
+    def _overview(self) -> RenderableType:
+        """A row a stream."""
+        table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
+        table.add_column("stream", style="bold")
+        for header in ("state", "rate", "latency", ""):
+            table.add_column(header, overflow="fold")
+        for name in self._streams:
+            status = self._statuses.get(name)
+            if status is None:
+                table.add_row(Text(name), Text("starting", style="yellow"))
+                continue
+            state = Text("● ", style=STATE_STYLES[status.state])
+            state.append(wording.state(status))
+            quality = wording.quality(status) if status.degradation.level else ""
+            heed = "; ".join(filter(None, [quality, status.view_hint]))
+            rates, latency = wording.rates(status), wording.latency(status)
+            table.add_row(Text(name), state, rates, latency, Text(heed, style="yellow"))
+        return table
+
+    def _figures(self, status: Status) -> RenderableType:
         grid = Table.grid(padding=(0, 2))
         grid.add_column(style="dim", no_wrap=True)
         grid.add_column(overflow="fold")
@@ -143,6 +172,8 @@ class TerminalView:
 
     def _table(self) -> RenderableType:
         table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False)
+        if self._streams:
+            table.add_column("stream", style="dim")
         table.add_column("sign", style="bold")
         for header in ("score", "sure", "from", "to"):
             table.add_column(header, justify="right")
@@ -150,6 +181,7 @@ class TerminalView:
         for detection in reversed(self._detections):
             runner_up = detection.runner_up
             table.add_row(
+                *([Text(detection.stream)] if self._streams else []),
                 Text(detection.gloss),
                 f"{detection.score:.2f}",
                 f"{detection.confidence:.0%}",

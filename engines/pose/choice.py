@@ -47,6 +47,27 @@ def open_pose(name: str = HOLISTIC, *, threads: int | None = None) -> PoseEstima
     raise ConfigError(f"there is no pose estimator {name!r}: choose one of {', '.join(POSES)}")
 
 
+def open_poses(name: str = HOLISTIC, *, count: int, threads: int | None = None) -> list[PoseEstimator]:
+    """Open a pose estimator for each of several streams; whoever asks for them closes them.
+
+    Each tracks its own stream. Blaze's share their networks: what several streams need at a time is run as one batch.
+
+    Args:
+        name: as `open_pose` takes it.
+        count: of the streams.
+        threads: CPU threads for a network, where the estimator leaves that to us.
+
+    Raises:
+        ConfigError, MissingExtra, PoseError, EngineError: as `open_pose`.
+    """
+    if name == BLAZE and count > 1:
+        from engines.pose.blaze.estimator import BlazePose, open_networks
+
+        networks = open_networks(threads=threads, shared=True)
+        return [BlazePose(networks) for _ in range(count)]
+    return [open_pose(name, threads=threads) for _ in range(count)]
+
+
 def _wholebody(words: str) -> tuple[Path, dict[str, list[float]]]:
     """`FILE.onnx,mean=R/G/B,std=R/G/B` to the file and what is given of its normalisation."""
     file, *rest = words.split(",")

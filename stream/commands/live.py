@@ -5,25 +5,30 @@ from __future__ import annotations
 import argparse
 import contextlib
 import signal
+import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from engines.encoders import Encoder, load_encoders
-from engines.errors import ConfigError
+from engines.errors import ConfigError, SignspotError, SourceError
 from engines.pose.base import PoseEstimator
-from engines.pose.choice import open_pose
+from engines.pose.choice import open_poses
 from stream.address import DEFAULT_ADDRESS
 from stream.curve import read_server_keys
 from stream.events import Message
+from stream.fleet import Fleet, UnopenedSource
 from stream.gallery import GalleryWatcher
+from stream.latency import ProcessCost
 from stream.ledger import LedgerWriter
+from stream.naming import named_sources
 from stream.options import add_encoder_option, add_engine_option, add_pose_option
 from stream.pipeline import Options, Pipeline
-from stream.publisher import Publisher, Stamper
+from stream.publisher import Publisher, Stamper, new_epoch
 from stream.recording import Recorder
 from stream.sources import open_source
 from stream.sources.base import Source
+from stream.sources.redaction import redact
 from stream.terminal import TerminalView
 from stream.transcribing import TranscriptStage, open_transcript
 from stream.view import Observation
@@ -36,9 +41,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     watch = parser.add_argument_group("what to watch")
     watch.add_argument(
         "--source",
-        default="0",
-        metavar="S",
-        help="camera number, /dev/videoN or name (see `signspot cameras`); rtsp://..., a file, or `demo` (default: 0)",
+        action="append",
+        metavar="[NAME=]S",
+        help="camera number, /dev/videoN or name (see `signspot cameras`); rtsp://..., a file, or `demo` (default: 0); "
+        "give it again, each with a NAME, to watch several at once",
     )
     watch.add_argument("--gallery", type=Path, metavar="DIR", help="signs to spot, made by `signspot enrol`")
     watch.add_argument(
@@ -93,7 +99,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="ADDR",
         help=f"ZeroMQ address; tcp://127.0.0.1:* takes a free port and says which (default: {DEFAULT_ADDRESS})",
     )
-    send.add_argument("--stream", default="cam", metavar="NAME", help="the stream's name in every topic")
+    send.add_argument(
+        "--stream",
+        metavar="NAME",
+        help="the stream's name in every topic, for a source without a name (default: cam)",
+    )
     send.add_argument("--encoding", choices=("msgpack", "json"), default="msgpack", help="of the messages")
     send.add_argument("--landmarks", action="store_true", help="publish the landmarks of every tick too")
     send.add_argument(
@@ -109,31 +119,47 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--record-run",
         type=Path,
         metavar="DIR",
-        help="record the run so that `signspot replay` can repeat it",
+        help="record the run so that `signspot replay` can repeat it; of several streams each in a folder of its name",
     )
-    keep.add_argument("--show", action="store_true", help="open a window with the video, skeleton and scores")
+    keep.add_argument(
+        "--show", action="store_true", help="open a window a stream with the video, skeleton and scores"
+    )
     keep.add_argument("--quiet", action="store_true", help="print nothing but errors")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run until the source ends, Ctrl-C or SIGTERM; returns the exit status."""
-    source = open_source(
-        args.source,
-        speed=args.speed,
-        loop=args.loop,
-        transport=args.transport,
-        size=_size(args.camera_size),
-        fps=args.camera_fps,
-    )
-    with _terminable(), contextlib.closing(open_pose(args.pose)) as estimator:
+    """Run until all sources have ended, Ctrl-C or SIGTERM; returns the exit status, 1 where one of several failed."""
+    specs = named_sources(args.source or ["0"], stream=args.stream)
+    sources = {name: _opened(args, spec, alone=len(specs) == 1) for name, spec in specs.items()}
+    with _terminable(), contextlib.ExitStack() as stack:
+        estimators = open_poses(args.pose, count=len(sources))
+        for estimator in estimators:
+            stack.enter_context(contextlib.closing(estimator))
         encoders = load_encoders(
             args.encoder,
-            estimator=estimator.name,
+            estimator=estimators[0].name,
             threads=args.threads,
             mirrored=args.mirrored,
             engine=args.engine,
         )
-        return run_source(args, source, estimator, encoders)
+        return run_sources(args, sources, estimators, encoders)
+
+
+def _opened(args: argparse.Namespace, spec: str, *, alone: bool) -> Source:
+    """A source; one of several that cannot be opened fails as a stream, and leaves the others alone."""
+    try:
+        return open_source(
+            spec,
+            speed=args.speed,
+            loop=args.loop,
+            transport=args.transport,
+            size=_size(args.camera_size),
+            fps=args.camera_fps,
+        )
+    except SourceError as error:
+        if alone:
+            raise
+        return UnopenedSource(redact(spec), error)
 
 
 @contextlib.contextmanager
@@ -161,14 +187,20 @@ def _size(text: str) -> tuple[int, int]:
     return width, height
 
 
-def run_source(
-    args: argparse.Namespace, source: Source, estimator: PoseEstimator, encoders: Sequence[Encoder]
+def run_sources(
+    args: argparse.Namespace,
+    sources: Mapping[str, Source],
+    estimators: Sequence[PoseEstimator],
+    encoders: Sequence[Encoder],
 ) -> int:
-    """Run one source through the pipeline with the options of `live`; also used by `signspot demo`."""
-    galleries = GalleryWatcher(args.gallery) if args.gallery else None
-    stamper = Stamper(args.stream)
+    """Run the sources, each through a pipeline of its own, with the options of `live`.
+
+    Raises:
+        SignspotError: the only stream failed, or something that all of them need.
+    """
+    failures: dict[str, Exception] = {}
+    several = len(sources) > 1
     with contextlib.ExitStack() as stack:
-        sinks: list[Callable[[Message], None]] = []
         publisher = stack.enter_context(
             Publisher(
                 args.publish,
@@ -177,40 +209,63 @@ def run_source(
                 curve=read_server_keys(args.keys) if args.keys else None,
             )
         )
-        sinks.append(publisher.send)
-        ledger = LedgerWriter(args.record_run) if args.record_run else None
-        for path in [args.record, ledger.events_file if ledger else None]:
-            if path is not None:
-                sinks.append(stack.enter_context(Recorder(path)).write)
-        latest = LatestObservation()
-        pipeline = Pipeline(
-            source=source,
-            estimator=estimator,
-            encoders=encoders,
-            stamper=stamper,
-            sinks=sinks,
-            galleries=galleries,
-            options=Options(landmarks=args.landmarks, preview=args.preview, mirrored=args.mirrored),
-            ledger=ledger,
-            transcriber=transcriber_of(args),
-            observer=latest.put if args.show else None,
-        )
-        if not args.quiet:
-            view = stack.enter_context(TerminalView())
-            view.note(
-                f"publishing on {publisher.endpoint}; listen with: signspot listen --connect {publisher.endpoint}"
+        sinks: list[Callable[[Message], None]] = [publisher.send]
+        if args.record is not None:
+            sinks.append(stack.enter_context(Recorder(args.record)).write)
+        notes = [
+            f"publishing on {publisher.endpoint}; listen with: signspot listen --connect {publisher.endpoint}"
+        ]
+        if not args.gallery:
+            notes.append("no --gallery: nothing can be spotted; teach signs with `signspot enrol`")
+        view = None if args.quiet else stack.enter_context(TerminalView(streams=list(sources)))
+        if view is not None:
+            sinks.append(view.take)
+            for note in notes:
+                view.note(note)
+        observers = {name: LatestObservation() for name in sources} if args.show else {}
+        cost, epoch = ProcessCost(), new_epoch()
+        pipelines = {}
+        for (name, source), estimator in zip(sources.items(), estimators, strict=True):
+            ledger = recorder = None
+            if args.record_run:
+                ledger = LedgerWriter(args.record_run / name if several else args.record_run)
+                recorder = stack.enter_context(Recorder(ledger.events_file))
+            pipelines[name] = Pipeline(
+                source=source,
+                estimator=estimator,
+                encoders=encoders,
+                stamper=Stamper(name, epoch),
+                sinks=[*sinks, recorder.write] if recorder else sinks,
+                galleries=GalleryWatcher(args.gallery) if args.gallery else None,
+                options=Options(landmarks=args.landmarks, preview=args.preview, mirrored=args.mirrored),
+                ledger=ledger,
+                transcriber=transcriber_of(args),
+                observer=observers[name].put if observers else None,
+                cost=cost,
             )
-            if galleries is None:
-                view.note("no --gallery: nothing can be spotted; teach signs with `signspot enrol`")
-            pipeline.add_sink(view.take)
-        stack.callback(pipeline.stop)
-        pipeline.start()
-        if args.show:
-            show(pipeline, latest)
+
+        def failed(name: str, error: Exception) -> None:
+            failures[name] = error
+            if several and view is not None:
+                view.note(f"{name} has failed: {_told(error)}")
+
+        fleet = Fleet(pipelines, failed)
+        stack.callback(fleet.stop)
+        fleet.start()
+        if observers:
+            show(fleet, observers)
         else:
-            while not pipeline.wait(0.2):
+            while not fleet.wait(0.2):
                 pass
-    return 0
+    if failures and not several:
+        raise next(iter(failures.values()))
+    for name, error in failures.items():
+        sys.stderr.write(f"signspot: {name}: {_told(error)}\n")
+    return 1 if failures else 0
+
+
+def _told(error: Exception) -> str:
+    return str(error) if isinstance(error, SignspotError) else f"{type(error).__name__}: {error}"
 
 
 def transcriber_of(args: argparse.Namespace) -> TranscriptStage | None:
@@ -247,19 +302,22 @@ class LatestObservation:
         return self._newest
 
 
-def show(pipeline: Pipeline, latest: LatestObservation) -> None:
-    """Draw in a window on the main thread until the source ends or the window is closed.
+def show(fleet: Fleet, latest: Mapping[str, LatestObservation]) -> None:
+    """Draw in a window a stream on the main thread until all sources have ended or a window is closed.
 
     Raises:
         ConfigError: there is no display.
     """
     from stream.window import ShowWindow  # opens a display: only where one is asked for
 
-    with ShowWindow("Signspot") as window:
-        while not pipeline.wait(0.0):
-            observation = latest.take(0.05)
-            if observation is not None:
-                if not window.show(observation):
+    with contextlib.ExitStack() as stack:
+        several = len(latest) > 1
+        windows = {
+            name: stack.enter_context(ShowWindow(f"Signspot: {name}" if several else "Signspot"))
+            for name in latest
+        }
+        while not fleet.wait(0.0):
+            for name, window in windows.items():
+                observation = latest[name].take(0.05 / len(windows))
+                if not (window.show(observation) if observation is not None else window.idle()):
                     return
-            elif not window.idle():
-                return

@@ -79,6 +79,10 @@ def test_the_command_line_wins_over_the_file_and_the_file_over_the_defaults(
     assert args.kind == ["detection"], "a repeated option on the command line replaces the file's list"
 
 
+def test_an_option_that_may_be_repeated_may_stand_alone(parse: Callable[..., argparse.Namespace]) -> None:
+    assert parse('[tool]\nsource = "0"\nkind = "status"').kind == ["status"]
+
+
 def test_a_required_option_may_stand_in_the_file_alone(parse: Callable[..., argparse.Namespace]) -> None:
     assert parse('[tool]\nsource = "0"').source == "0"
     with pytest.raises(SystemExit):
@@ -115,7 +119,8 @@ def test_a_tilde_is_the_home_directory(
         ('[tool]\nseconds = "long"', ["seconds", "must be a number"]),
         ('[tool]\nspeed = "maxx"', ["speed", "realtime, max", "did you mean max?"]),
         ('[tool]\nmirrored = "yes"', ["mirrored", "true or false"]),
-        ('[tool]\nkind = "status"', ["kind", "a list in [ ]"]),
+        ("[tool]\nsize = 640", ["size", "a list in [ ]"]),
+        ("[tool]\nkind = 3", ["kind", "a string", "not 3"]),
         ('[tool]\nkind = ["states"]', ["kind", "detection, status", "did you mean status?"]),
         ("[tool]\nsize = [640]", ["size", "list of 2"]),
         ("[tool]\nhelp = true", ["help", "is not an option"]),
@@ -207,7 +212,7 @@ def test_every_option_of_the_live_command_can_stand_in_a_file(tmp_path: Path) ->
     parser = argparse.ArgumentParser()
     live.add_arguments(parser)
     args = parse_with_config(parser, ["--config", str(path)], "live")
-    assert args.source == "x"
+    assert args.source == ["x"]
     assert args.threads == 3
     assert args.encoder == ["x"]
     assert args.camera_fps == 3.0

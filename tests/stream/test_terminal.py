@@ -161,3 +161,30 @@ def test_several_threads_may_speak_while_the_screen_is_drawn() -> None:
             thread.join()
         time.sleep(0.3)  # drawn at least once
     assert not failures
+
+
+def test_of_several_streams_each_line_says_whose_it_is() -> None:
+    out = io.StringIO()
+    with TerminalView(Console(file=out, width=80), streams=["door", "yard"]) as view:
+        view.take(status(stream="door"))
+        view.take(status(stream="yard", state="stalled", state_reason="no picture for 3 s"))
+        view.take(detection(stream="yard"))
+    assert out.getvalue().splitlines() == [
+        "door: webcam 0: live",
+        "yard: webcam 0: stalled (no picture for 3 s)",
+        "yard: 12.40-13.02 s  HELLO  score 0.83, sure 94%",
+    ]
+
+
+def test_the_screen_has_a_row_a_stream() -> None:
+    console = Console(file=io.StringIO(), force_terminal=True, width=120, height=40, color_system=None)
+    with TerminalView(console, streams=["door", "yard"]) as view:
+        view.take(status(stream="door", state="stalled", state_reason="no picture for 3 s"))
+        view.take(detection(stream="door"))
+        view.take(hypothesis("HELLO", stream="door"))
+    assert isinstance(console.file, io.StringIO)
+    shown = console.file.getvalue().split("\x1b[2K")[-1]
+    assert [line.split()[0] for line in shown.splitlines()[:3]] == ["stream", "door", "yard"]
+    assert "stalled (no picture for 3 s)" in shown.splitlines()[1]
+    assert "starting" in shown.splitlines()[2]
+    assert "» door: HELLO" in shown

@@ -26,6 +26,8 @@ from engines.pose.blaze import networks, regions
 from engines.pose.blaze.detector import best_person
 from engines.pose.blaze.regions import Region
 from engines.pose.blaze.smoothing import LowPass, OneEuro
+from engines.runtime.base import Engine
+from engines.runtime.batching import Batched
 
 Array = NDArray[np.float32]
 
@@ -58,25 +60,50 @@ class _Body:
             smoother.reset()
 
 
+@dataclass(frozen=True, slots=True)
+class Networks:
+    """What the estimators of all streams have in common."""
+
+    person: Engine
+    pose: Engine
+    recrop: Engine
+    hand: Engine
+
+
+def open_networks(*, threads: int | None = None, shared: bool = False) -> Networks:
+    """Load the networks (0.2 s; 4 s when they are converted, at the first start on a machine).
+
+    Args:
+        threads: CPU threads for a network; two by default, where there are two.
+        shared: several estimators use them from threads of their own; what they run at a time is joined in one batch.
+
+    Raises:
+        MissingExtra: mediapipe, whose wheel the networks come from, or onnx is not installed.
+        PoseError: the wheel lacks a network.
+        EngineError: a network is damaged or cannot be executed.
+    """
+    threads = threads or min(2, os.cpu_count() or 1)
+    opened = [
+        networks.engine(source, threads)
+        for source in (networks.PERSON, networks.POSE, networks.RECROP, networks.HAND)
+    ]
+    return Networks(*(Batched(engine) if shared else engine for engine in opened))
+
+
 class BlazePose:
     """Body and both hands of one person. Not for use from two threads at once."""
 
-    def __init__(self, *, threads: int | None = None) -> None:
-        """Load the networks (0.2 s; 4 s when they are converted, at the first start on a machine).
+    def __init__(self, shared: Networks | None = None, *, threads: int | None = None) -> None:
+        """Start without a past.
 
         Args:
-            threads: CPU threads for a network; two by default, where there are two.
+            shared: the networks, where several estimators share them; its own by default.
+            threads: CPU threads for a network of its own; two by default, where there are two.
 
         Raises:
-            MissingExtra: mediapipe, whose wheel the networks come from, or onnx is not installed.
-            PoseError: the wheel lacks a network.
-            EngineError: a network is damaged or cannot be executed.
+            MissingExtra, PoseError, EngineError: as `open_networks`.
         """
-        threads = threads or min(2, os.cpu_count() or 1)
-        self._person = networks.engine(networks.PERSON, threads)
-        self._pose = networks.engine(networks.POSE, threads)
-        self._recrop = networks.engine(networks.RECROP, threads)
-        self._hand = networks.engine(networks.HAND, threads)
+        self._networks = shared or open_networks(threads=threads)
         self._closed = False
         self.reset()
 
@@ -137,7 +164,7 @@ class BlazePose:
             body.lose()
             return None
         crop = region.crop(image, networks.POSE.side)
-        found = self._pose.run({"image": crop[None]})
+        found = self._networks.pose.run({"image": crop[None]})
         if found["presence"][0, 0] <= PRESENT:
             body.lose()
             return None
@@ -160,7 +187,7 @@ class BlazePose:
         height, width, _ = image.shape
         square = regions.whole(width, height)
         crop = square.crop(image, networks.PERSON.side, networks.PERSON.border)
-        found = self._person.run({"image": crop[None]})
+        found = self._networks.person.run({"image": crop[None]})
         points = best_person(found["boxes"][0], found["scores"][0, :, 0])
         if points is None:
             return None
@@ -180,14 +207,14 @@ class BlazePose:
         if not looked:
             return
         crops = np.stack([region.crop(image, networks.RECROP.side) for _, region in looked])
-        points = self._recrop.run({"image": crops})["points"].reshape(-1, 2, 2)
+        points = self._networks.recrop.run({"image": crops})["points"].reshape(-1, 2, 2)
         chosen = []
         for (side, region), pair in zip(looked, points / np.float32(networks.RECROP.side), strict=True):
             now = regions.of_points(region.put_back(pair), -math.pi / 2).moved(down=-0.1)
             last = before[side]
             chosen.append(now if last is None else regions.tracked(regions.of_hand(last), last, now))
         crops = np.stack([region.crop(image, networks.HAND.side) for region in chosen])
-        results = self._hand.run({"image": crops})
+        results = self._networks.hand.run({"image": crops})
         unit = np.array([width, height, width], np.float32)
         depth = np.array([1, 1, 1 / HAND_DEPTH], np.float32) / np.float32(networks.HAND.side)
         for row, ((side, _), region) in enumerate(zip(looked, chosen, strict=True)):
