@@ -143,8 +143,9 @@ class TerminalView:
             state.append(wording.state(status))
             quality = wording.quality(status) if status.degradation.level else ""
             heed = "; ".join(filter(None, [quality, status.view_hint]))
-            rates, latency = wording.rates(status), wording.latency(status)
-            table.add_row(Text(name), state, rates, latency, Text(heed, style="yellow"))
+            taken = status.processing_ms
+            latency = f"p50 {taken.p50:.0f}, p99 {taken.p99:.0f} ms" if taken else ""
+            table.add_row(Text(name), state, wording.rates(status), latency, Text(heed, style="yellow"))
         return table
 
     def _figures(self, status: Status) -> RenderableType:
