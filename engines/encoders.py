@@ -20,7 +20,7 @@ from engines.resampling import TICKS
 from engines.runtime.base import Placement
 from engines.runtime.batching import Batched
 
-DEFAULT_ENCODERS = ("slgcn2d",)
+DEFAULT_ENCODERS = ("slgcn2d", "slgcn3d")
 """What is used where nothing else is asked for."""
 
 FUSION_WEIGHTS = {"slgcn2d": 1.0, "slgcn3d": 0.4}

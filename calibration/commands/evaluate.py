@@ -21,14 +21,14 @@ from calibration.commands import evaluate_transcript, evaluate_wer
 from calibration.corpus.landmarks import read_track
 from calibration.evaluation.background import spot_track
 from calibration.evaluation.clips import NotClips, form_of, read_clips
-from calibration.evaluation.oneshot import OneShot, embed_signs, score_rows
+from calibration.evaluation.oneshot import Modality, OneShot, embed_signs, score_fused
 from calibration.evaluation.pictures import save_confusion, save_map, save_similarity, save_tradeoff
 from calibration.evaluation.playing import play
 from calibration.evaluation.rates import poisson_bounds
 from calibration.evaluation.report import OVERLAPS, VideoResult, figures, result_of, tallies
 from calibration.evaluation.spotting import Annotations, one_name, read_annotations
 from calibration.training.corpora import dev_glosses
-from engines.encoders import FUSION_WEIGHTS, Encoder, load_encoders
+from engines.encoders import FUSION_WEIGHTS, BundleEncoder, Encoder, load_encoders
 from engines.errors import ConfigError
 from engines.features import KNOWN, Features
 from engines.landmarks import Landmarks
@@ -175,19 +175,18 @@ def _oneshot(args: argparse.Namespace) -> int:
     return 0
 
 
-def _score(data: Path, encoders: Sequence[Encoder], *, dev: bool) -> OneShot:
-    """Score the encoders together: their cosines are fused with the live path's weights."""
-    rows = []
-    weights = np.array([FUSION_WEIGHTS.get(encoder.name, 1.0) for encoder in encoders], np.float32)
-    shares = np.sqrt(weights / weights.sum())
-    for encoder, share in zip(encoders, shares, strict=True):
+def _score(data: Path, encoders: Sequence[BundleEncoder], *, dev: bool) -> OneShot:
+    """Score the encoders together, fused and normalised as in the live path."""
+    modalities = []
+    for encoder in encoders:
         corpus = read_clips(data, _features(encoder))
         if dev:
             kept = dev_glosses(corpus.glosses)
             corpus = corpus.subset(np.array([corpus.glosses[gloss] in kept for gloss in corpus.gloss]))
-        rows.append(share * embed_signs(corpus, encoder.embed))
+        weight = FUSION_WEIGHTS.get(encoder.name, 1.0)
+        modalities.append(Modality(embed_signs(corpus, encoder.embed), encoder.background, weight))
     try:
-        return score_rows(corpus, np.concatenate(rows, 1))
+        return score_fused(corpus, modalities)
     except ValueError as error:
         raise NotClips(f"{data}: {error}") from error
 

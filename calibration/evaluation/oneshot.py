@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from calibration.thresholds import MIN_IMPOSTORS, hardest
 from calibration.training.corpora import Corpus
+from stream.gallery import Impostors
 
 Array = NDArray[np.float32]
 Embed = Callable[[list[Array]], Array]
@@ -28,6 +30,15 @@ class OneShot:
     def metrics(self) -> dict[str, float]:
         """The figures by name, rounded for a card or for JSON."""
         return {name: round(value, 4) for name, value in asdict(self).items()}
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Modality:
+    """What one encoder makes of the clips of a corpus."""
+
+    rows: Array  # (clips, D) of unit length
+    background: Array | None  # (N, D) of unit length, signing that is no gloss of the corpus
+    weight: float  # in the fusion
 
 
 def embed_signs(corpus: Corpus, embed: Embed) -> Array:
@@ -54,11 +65,44 @@ def score(corpus: Corpus, embed: Embed) -> OneShot:
 
 
 def score_rows(corpus: Corpus, rows: Array) -> OneShot:
-    """Score embeddings: of each gloss the first clip in file order is the exemplar.
+    """Score embeddings by their cosines: of each gloss the first clip in file order is the exemplar.
 
     Args:
         corpus: the clips.
         rows: (clips, D) of unit length.
+
+    Raises:
+        ValueError: no gloss has a clip by another signer than its exemplar's.
+    """
+    exemplars, queries = split(corpus)
+    return _scored(corpus, exemplars, queries, rows[queries] @ rows[exemplars].T)
+
+
+def score_fused(corpus: Corpus, modalities: Sequence[Modality]) -> OneShot:
+    """Score encoders together as the live path ranks glosses.
+
+    Each cosine counts in deviations of its exemplar's impostors above their mean; encoders have their weights.
+
+    Args:
+        corpus: the clips.
+        modalities: one an encoder.
+
+    Raises:
+        ValueError: no gloss has a clip by another signer than its exemplar's.
+    """
+    exemplars, queries = split(corpus)
+    total = np.zeros((len(queries), len(exemplars)), np.float32)
+    for one in modalities:
+        bank = one.rows[exemplars]
+        impostors = [_impostors(bank, index, one.background) for index in range(len(bank))]
+        mean = np.array([known.mean for known in impostors], np.float32)
+        deviation = np.array([known.deviation for known in impostors], np.float32)
+        total += one.weight * (one.rows[queries] @ bank.T - mean) / deviation
+    return _scored(corpus, exemplars, queries, total)
+
+
+def split(corpus: Corpus) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Clips that are exemplars, in the order of their glosses' numbers, and the clips by other signers than those.
 
     Raises:
         ValueError: no gloss has a clip by another signer than its exemplar's.
@@ -71,15 +115,27 @@ def score_rows(corpus: Corpus, rows: Array) -> OneShot:
     )
     if not len(queries):
         raise ValueError("no gloss has a clip by another signer than its exemplar's: nothing to score")
-    cosines = rows[queries] @ rows[exemplars].T
+    return exemplars, queries
+
+
+def _impostors(bank: Array, index: int, background: Array | None) -> Impostors:
+    """Of one exemplar: the other exemplars and the background, as `calibration.thresholds` has them for a gallery."""
+    others = np.delete(bank, index, axis=0)
+    pool = others if background is None else np.concatenate([others, background])
+    return hardest(pool @ bank[index]) if len(pool) >= MIN_IMPOSTORS else Impostors(mean=0.0, deviation=1.0)
+
+
+def _scored(
+    corpus: Corpus, exemplars: NDArray[np.int64], queries: NDArray[np.int64], scores: Array
+) -> OneShot:
     right = corpus.gloss[queries][:, None] == corpus.gloss[exemplars][None]
-    rank = (cosines >= cosines[right][:, None]).sum(1) - 1  # a tie is no answer: it counts as wrong
+    rank = (scores >= scores[right][:, None]).sum(1) - 1  # a tie is no answer: it counts as wrong
     return OneShot(
         ways=len(exemplars),
         queries=len(queries),
         top1=float((rank == 0).mean()),
         top5=float((rank < 5).mean()),
-        map=_mean_average_precision(cosines, right),
+        map=_mean_average_precision(scores, right),
     )
 
 

@@ -12,6 +12,7 @@ from calibration.evaluation.pictures import principal_axes
 from calibration.evaluation.playing import Played, WindowScores
 from calibration.evaluation.report import figures, result_of
 from calibration.evaluation.spotting import Sign
+from engines.encoders import DEFAULT_ENCODERS
 from engines.ticks import TICK_S
 from run_stream import main
 from stream.demo import gallery_clips
@@ -109,7 +110,9 @@ def test_a_clip_is_found_in_itself(
     assert 0 < found["closed"]["recall"] <= 0.5 <= found["closed"]["precision"]
     assert found["open"]["top1"] == 0.5
     drawn = {picture.name for picture in (tmp_path / "pictures").iterdir()}
-    assert drawn == {"similarity-HELLO.mp4.png", "det.png", "confusion.png", "map-slgcn2d.png"}
+    assert drawn == {"similarity-HELLO.mp4.png", "det.png", "confusion.png"} | {
+        f"map-{name}.png" for name in DEFAULT_ENCODERS
+    }
     with pytest.raises(SystemExit):
         main(["evaluate", "spotting", "--gallery", str(hello_gallery)])
     assert main([*words[:-1], str(tmp_path)]) == 1
