@@ -53,6 +53,11 @@ class Encoder(Protocol):
         """Hash over weights, pose estimator, features and window lengths; a gallery made by another is refused."""
         ...
 
+    @property
+    def model_sha256(self) -> str:
+        """Hash of the network alone, whatever poses the landmarks."""
+        ...
+
     def where(self) -> Placement:
         """Where the network runs, and why not somewhere better."""
         ...
@@ -142,6 +147,11 @@ class BundleEncoder:
     def fingerprint(self) -> str:
         """SHA-256 over weights, pose estimator, features and window lengths."""
         return self._fingerprint
+
+    @property
+    def model_sha256(self) -> str:
+        """SHA-256 of the network alone."""
+        return self._bundle.card.model_sha256
 
     @property
     def background(self) -> NDArray[np.float32] | None:

@@ -25,7 +25,8 @@ from engines.tick_features import STRIDE, tick_features_named
 FEATURES = "features"
 SCORES = "log_probabilities"
 STATES = ("first", "second", "hidden")
-"""Names of the network's tensors; a state goes in under its name and comes out as `new_` and its name."""
+"""Names of the network's tensors; a state goes in under its name and comes out as `new_` and its name. Networks that look at
+clips of pictures have further states, named `front_0` and so on."""
 
 
 class GlossCard(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -83,7 +84,7 @@ class GlossBundle:
 
         Args:
             folder: where to; its parent is made if need be.
-            model: ONNX: `FEATURES` (1, T, V) and `STATES` to `SCORES` (1, T/4, M + 1) and the new states.
+            model: ONNX: `FEATURES` (1, T, V) or (1, T, H, W, 3) and `STATES` to `SCORES` (1, T/4, M + 1) and the new states.
             card: all but hash and tensor specs.
             readme: the model card in prose, or None.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,7 +12,7 @@ from engines.gloss_bundle import FEATURES, SCORES, STATES, GlossBundle
 from engines.landmarks import Landmarks
 from engines.runtime.base import Placement
 from engines.runtime.onnxruntime import Device, OnnxRuntimeEngine
-from engines.tick_features import STRIDE, tick_features_named
+from engines.tick_features import STRIDE, Image, Row, TickFeatures, tick_features_named
 
 Array = NDArray[np.float32]
 
@@ -39,42 +41,58 @@ class GlossStream:
         self.glosses = bundle.card.glosses
         self.look_ahead = bundle.card.look_ahead
         self._features = tick_features_named(bundle.card.features)
+        self._dtype = np.uint8 if self._features.needs == "picture" else np.float32
         self._mirrored = mirrored
         self._engine = OnnxRuntimeEngine(bundle.model, threads=threads, device=device)
-        shapes = {spec.name: spec.shape for spec in (*self._engine.inputs, *self._engine.outputs)}
-        known = {FEATURES, SCORES, *STATES, *(f"new_{name}" for name in STATES)}
-        width, classes = self._features.width, len(self.glosses) + 1
-        if shapes.keys() != known or shapes[FEATURES][2] != width or shapes[SCORES][2] != classes:
+        inputs = {spec.name: spec for spec in self._engine.inputs}
+        outputs = {spec.name: spec for spec in self._engine.outputs}
+        states = inputs.keys() - {FEATURES}
+        fits = (
+            states >= set(STATES)
+            and outputs.keys() == {SCORES, *(f"new_{name}" for name in states)}
+            and inputs[FEATURES].shape[2:] == self._features.shape
+            and inputs[FEATURES].dtype == np.dtype(self._dtype).name
+            and outputs[SCORES].shape[2] == len(self.glosses) + 1
+        )
+        if not fits:
+            shapes = {name: spec.shape for name, spec in (inputs | outputs).items()}
             raise BundleError(
-                f"the network in {bundle.folder} has tensors {shapes}, its card asks for {width} values a tick and "
-                f"{len(self.glosses)} glosses: network and card do not belong together"
+                f"the network in {bundle.folder} has tensors {shapes}, its card asks for ticks of "
+                f"{self._features.shape} and {len(self.glosses)} glosses: network and card do not belong together"
             )
         self._zero = {
-            spec.name: np.zeros([1 if size is None else size for size in spec.shape], np.float32)
-            for spec in self._engine.inputs
-            if spec.name in STATES
+            name: np.zeros([1 if size is None else size for size in inputs[name].shape], np.float32)
+            for name in sorted(states)
         }
         self.reset()
-        self.accept(np.zeros((STRIDE, width), np.float32))  # allocated now, so that no live tick waits for it
+        self.accept(self._nothing(STRIDE))  # allocated now, so that no live tick waits for it
         self.reset()
 
     @property
-    def width(self) -> int:
-        """V, values of a tick."""
-        return self._features.width
+    def features(self) -> TickFeatures:
+        """What it sees of a tick."""
+        return self._features
 
     def where(self) -> Placement:
         """Device, runtime, precision, and why."""
         return self._engine.where()
 
-    def prepare(self, landmarks: Landmarks) -> Array:
-        """The features float32 (V,) of one tick."""
-        return self._features.row(landmarks, mirrored=self._mirrored)
+    def prepare(
+        self, landmarks: Landmarks, *, embedding: Array | None = None, picture: Image | None = None
+    ) -> Row:
+        """The features of one tick: float32 (V,), or uint8 (H, W, 3).
+
+        Args:
+            landmarks: of the tick.
+            embedding: (D,) of the window that ends at it, where the network sees embeddings.
+            picture: that was posed for it, where it sees pictures.
+        """
+        return self._features.row(landmarks, mirrored=self._mirrored, embedding=embedding, picture=picture)
 
     def reset(self) -> None:
         """Forget everything: time is broken, or another stream begins."""
         self._state = dict(self._zero)
-        self._waiting = np.zeros((0, self.width), np.float32)
+        self._waiting = self._nothing(0)
         self._to_skip = self.look_ahead // STRIDE
         self._ticks = 0
         self._told = 0
@@ -84,11 +102,11 @@ class GlossStream:
         """Steps that have come out since the last `reset`: the next one's number."""
         return self._told
 
-    def accept(self, rows: Array) -> Array:
+    def accept(self, rows: Row) -> Array:
         """Take in the next ticks.
 
         Args:
-            rows: float32 (n, V) from `prepare`, n any number.
+            rows: (n, V) or (n, H, W, 3) from `prepare`, n any number.
 
         Returns:
             float32 (k, M + 1): log-probabilities of the steps that are finished with them, label 0 the blank; k may be 0.
@@ -96,8 +114,10 @@ class GlossStream:
         Raises:
             ValueError: the shape is another one.
         """
-        if rows.ndim != 2 or rows.shape[1] != self.width:
-            raise ValueError(f"rows must be (n, {self.width}), not {rows.shape}")
+        if rows.shape[1:] != self._features.shape:
+            raise ValueError(
+                f"rows must be (n, {', '.join(map(str, self._features.shape))}), not {rows.shape}"
+            )
         self._ticks += len(rows)
         return self._run(rows)
 
@@ -107,18 +127,21 @@ class GlossStream:
         As many come out in all as ticks divided by 4, rounded up. What follows is another stream.
         """
         missing = -self._ticks % STRIDE + self.look_ahead
-        found = self._run(np.zeros((missing, self.width), np.float32))
+        found = self._run(self._nothing(missing))
         self.reset()
         return found
 
-    def _run(self, rows: Array) -> Array:
-        waiting = np.concatenate([self._waiting, rows.astype(np.float32)])
+    def _nothing(self, ticks: int) -> Row:
+        return cast(Row, np.zeros((ticks, *self._features.shape), self._dtype))
+
+    def _run(self, rows: Row) -> Array:
+        waiting = np.concatenate([self._waiting, rows.astype(self._dtype)])
         whole = len(waiting) // STRIDE * STRIDE
         self._waiting = waiting[whole:]
         if not whole:
             return np.zeros((0, len(self.glosses) + 1), np.float32)
         found = self._engine.run({FEATURES: waiting[None, :whole], **self._state})
-        self._state = {name: found[f"new_{name}"] for name in STATES}
+        self._state = {name: found[f"new_{name}"] for name in self._zero}
         scores = np.asarray(found[SCORES][0], np.float32)
         skipped = min(self._to_skip, len(scores))
         self._to_skip -= skipped

@@ -1,17 +1,21 @@
-"""What the transcript network sees of a tick: one row of numbers, by name and version.
+"""What the transcript network sees of a tick, by name and version.
 
-Two kinds stand behind one protocol. `POSE_VECTOR` is the pose row of the paper (Cui, Liu and Zhang 2019 as the slides
-compare its features: OpenPose's 25 body, 70 face and 2 x 21 hand points, 411 values) as far as our estimators go: 25 body
-and 2 x 21 hand points, 201 values. The 70 face points are out of reach: `Landmarks` carries no face mesh, eleven points of
-the face are all there is. `KEYPOINTS27` is made of what the spotting encoder computes of a tick anyway.
+Four kinds stand behind one protocol. `POSE_VECTOR` is the pose row of the paper (Koishybay et al., ICPR 2020, compare the
+features: OpenPose's 25 body, 70 face and 2 x 21 hand points, 411 values) as far as our estimators go: 25 body and 2 x 21
+hand points, 201 values. The 70 face points are out of reach: `Landmarks` carries no face mesh, eleven points of the face are
+all there is. `KEYPOINTS27` is made of what the spotting encoder computes of a tick anyway. `EmbeddingRow` is the embedding
+that the spotting encoder gives anyway, and `PictureRow` the picture itself, for networks that begin with pixels.
 
-A row depends on its tick alone, so that a stream may begin anywhere.
+A row depends on its tick alone (an embedding's on the ticks of its window), so that a stream may begin anywhere.
 """
 
 from __future__ import annotations
 
-from typing import Protocol
+import re
+from dataclasses import dataclass
+from typing import Literal, Protocol
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,6 +24,8 @@ from engines.errors import BundleError
 from engines.landmarks import Landmarks
 
 Array = NDArray[np.float32]
+Image = NDArray[np.uint8]
+Row = NDArray[np.float32] | NDArray[np.uint8]
 
 STRIDE = 4
 """Ticks in one step of the transcript: 160 ms."""
@@ -41,24 +47,40 @@ class TickFeatures(Protocol):
         ...
 
     @property
-    def width(self) -> int:
-        """V, values of a tick: x, y and confidence of V / 3 points."""
+    def shape(self) -> tuple[int, ...]:
+        """Shape of a tick's row: (V,), or (H, W, 3) of a picture, which is uint8."""
         ...
 
     @property
-    def hands(self) -> tuple[slice, slice]:
-        """The values of the left and of the right hand."""
+    def needs(self) -> Literal["landmarks", "embedding", "picture"]:
+        """What a row is made of. Of landmarks it is x, y and confidence of V / 3 points."""
         ...
 
-    def row(self, landmarks: Landmarks, *, mirrored: bool = False) -> Array:
+    @property
+    def hands(self) -> tuple[slice, ...]:
+        """The values of the left and of the right hand; () where there are no such."""
+        ...
+
+    def row(
+        self,
+        landmarks: Landmarks,
+        *,
+        mirrored: bool = False,
+        embedding: Array | None = None,
+        picture: Image | None = None,
+    ) -> Row:
         """The features of one tick.
 
         Args:
             landmarks: of one person.
             mirrored: the picture comes from a mirrored camera: flip it back and swap the sides.
+            embedding: (D,) of the encoder's window that ends at this tick (an encoder turns mirrored ones back itself);
+                None where there is none.
+            picture: the frame that was posed for this tick, (H, W, 3) RGB of any size; None where there is none.
 
         Returns:
-            float32 (V,), finite; what is unknown is 0, and a value beside it says so.
+            float32 (V,), finite, or uint8 (H, W, 3); what is unknown is 0, and a value beside it says so where there may
+            be zeros of another meaning.
         """
         ...
 
@@ -72,9 +94,18 @@ class PoseVector:
 
     name = "pose-vector-1"
     width = (BODY + 2 * HAND) * 3
+    shape = (width,)
+    needs: Literal["landmarks"] = "landmarks"
     hands = (slice(3 * BODY, 3 * (BODY + HAND)), slice(3 * (BODY + HAND), width))
 
-    def row(self, landmarks: Landmarks, *, mirrored: bool = False) -> Array:
+    def row(
+        self,
+        landmarks: Landmarks,
+        *,
+        mirrored: bool = False,
+        embedding: Array | None = None,
+        picture: Image | None = None,
+    ) -> Array:
         """float32 (201,)."""
         aspect = landmarks.width / landmarks.height
         body = landmarks.pose[:BODY, :2] * np.array([aspect, 1], np.float32)
@@ -109,9 +140,18 @@ class Keypoints27:
 
     name = "keypoints27-row-1"
     width = skeleton.JOINTS * 3
+    shape = (width,)
+    needs: Literal["landmarks"] = "landmarks"
     hands = (slice(3 * skeleton.LEFT_HAND, 3 * skeleton.RIGHT_HAND), slice(3 * skeleton.RIGHT_HAND, width))
 
-    def row(self, landmarks: Landmarks, *, mirrored: bool = False) -> Array:
+    def row(
+        self,
+        landmarks: Landmarks,
+        *,
+        mirrored: bool = False,
+        embedding: Array | None = None,
+        picture: Image | None = None,
+    ) -> Array:
         """float32 (81,)."""
         points = skeleton.keypoints(landmarks, mirrored=mirrored)
         out = np.zeros((skeleton.JOINTS, 3), np.float32)
@@ -141,6 +181,108 @@ _MIRRORED = _mirrored_rows()
 POSE_VECTOR = PoseVector()
 KEYPOINTS27 = Keypoints27()
 KNOWN: dict[str, TickFeatures] = {one.name: one for one in (POSE_VECTOR, KEYPOINTS27)}
+"""Those that are made of landmarks; the others' names have parameters in them."""
+
+EMBEDDING_TICKS = 16
+"""Of the lengths of windows that an encoder embeds, the one nearest to this is taken."""
+_SHA_DIGITS = 12
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingRow:
+    """The unit embedding of the spotting encoder's window that ends at the tick, 0 where there is no such window."""
+
+    encoder: str  # its name
+    dimension: int  # D
+    length: int  # ticks of the window
+    weights: str  # first digits of its network's SHA-256: of other weights an embedding means something else
+
+    @property
+    def name(self) -> str:
+        """embedding-1:ENCODER:D:TICKS:HASH."""
+        return f"embedding-1:{self.encoder}:{self.dimension}:{self.length}:{self.weights}"
+
+    @property
+    def shape(self) -> tuple[int]:
+        """(D,)."""
+        return (self.dimension,)
+
+    @property
+    def needs(self) -> Literal["embedding"]:
+        """Embeddings."""
+        return "embedding"
+
+    @property
+    def hands(self) -> tuple[slice, ...]:
+        """None of its values is a hand's alone."""
+        return ()
+
+    def row(
+        self,
+        landmarks: Landmarks,
+        *,
+        mirrored: bool = False,
+        embedding: Array | None = None,
+        picture: Image | None = None,
+    ) -> Array:
+        """float32 (D,)."""
+        return np.zeros(self.dimension, np.float32) if embedding is None else embedding
+
+
+@dataclass(frozen=True, slots=True)
+class PictureRow:
+    """The whole picture, brought to a square as the paper does, black where there is none."""
+
+    size: int  # pixels, height and width
+
+    @property
+    def name(self) -> str:
+        """picture-1:SIZE."""
+        return f"picture-1:{self.size}"
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(H, W, 3)."""
+        return (self.size, self.size, 3)
+
+    @property
+    def needs(self) -> Literal["picture"]:
+        """Pictures."""
+        return "picture"
+
+    @property
+    def hands(self) -> tuple[slice, ...]:
+        """None of its values is a hand's alone."""
+        return ()
+
+    def row(
+        self,
+        landmarks: Landmarks,
+        *,
+        mirrored: bool = False,
+        embedding: Array | None = None,
+        picture: Image | None = None,
+    ) -> Image:
+        """uint8 (H, W, 3)."""
+        if picture is None:
+            return np.zeros(self.shape, np.uint8)
+        small = np.asarray(
+            cv2.resize(picture, (self.size, self.size), interpolation=cv2.INTER_AREA), np.uint8
+        )
+        return np.ascontiguousarray(small[:, ::-1]) if mirrored else small
+
+
+def embedding_row(name: str, dimension: int, lengths: tuple[int, ...], model_sha256: str) -> EmbeddingRow:
+    """The embeddings of an encoder as features.
+
+    Args:
+        name: of the encoder.
+        dimension: D of its embeddings.
+        lengths: of the windows that it embeds live, ticks.
+        model_sha256: of its network.
+    """
+    length = min(lengths, key=lambda one: (abs(one - EMBEDDING_TICKS), one))
+    return EmbeddingRow(name, dimension, length, model_sha256[:_SHA_DIGITS])
 
 
 def tick_features_named(name: str) -> TickFeatures:
@@ -149,9 +291,13 @@ def tick_features_named(name: str) -> TickFeatures:
     Raises:
         BundleError: this version of Signspot does not compute them.
     """
-    if name not in KNOWN:
-        raise BundleError(
-            f"the transcript network was trained on features {name!r}, this version of Signspot computes "
-            f"{', '.join(KNOWN)}: use weights and program of the same version"
-        )
-    return KNOWN[name]
+    if name in KNOWN:
+        return KNOWN[name]
+    if found := re.fullmatch(r"embedding-1:([^:]+):(\d+):(\d+):([0-9a-f]+)", name):
+        return EmbeddingRow(found[1], int(found[2]), int(found[3]), found[4])
+    if found := re.fullmatch(r"picture-1:(\d+)", name):
+        return PictureRow(int(found[1]))
+    raise BundleError(
+        f"the transcript network was trained on features {name!r}, this version of Signspot computes "
+        f"{', '.join(KNOWN)}, embedding-1 and picture-1: use weights and program of the same version"
+    )

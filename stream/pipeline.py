@@ -135,7 +135,8 @@ class Pipeline:
         self._ledger = ledger
         self._observer = observer
         self._gallery: Gallery | None = galleries.current if galleries else None
-        self._spotting = SpottingStage(encoders, self._gallery)
+        shared = transcriber.encoders if transcriber is not None else ()
+        self._spotting = SpottingStage(encoders, self._gallery, shared=shared)
         self._transcriber = transcriber
         self._reporter = Reporter(
             stamper,
@@ -339,7 +340,7 @@ class Pipeline:
             self._meters.note(stage, wait_ms=(start_ns - posed.at_ns) / 1e6, work_ms=work_ms)
         said = None
         if self._transcriber is not None:
-            said = self._transcriber.push(tick)
+            said = self._transcriber.push(tick, embeddings=outcome.embeddings, picture=posed.frame.image)
             self._meters.note("transcript", wait_ms=(start_ns - posed.at_ns) / 1e6, work_ms=said.work_ms)
         publish_ns = time.monotonic_ns()
         detections = self._reporter.tick(tick, outcome, said)

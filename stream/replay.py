@@ -82,8 +82,9 @@ def replay(
     end = end_of(folder)
     levels = ladder([encoder.name for encoder in encoders])
     pose = PoseStage(estimator)
-    spotting = SpottingStage(encoders, _gallery(folder, setup.gallery))
-    transcriber = _transcriber(folder, setup)
+    transcriber = _transcriber(folder, setup, encoders)
+    shared = transcriber.encoders if transcriber is not None else ()
+    spotting = SpottingStage(encoders, _gallery(folder, setup.gallery), shared=shared)
     reporter = Reporter(
         Stamper(setup.stream),
         send,
@@ -105,8 +106,11 @@ def replay(
                     break
                 if count in swaps:
                     spotting.take(_gallery(folder, swaps[count]))
-                said = transcriber.push(tick) if transcriber is not None else None
-                reporter.tick(tick, spotting.push(tick, level), said)
+                outcome = spotting.push(tick, level)
+                said = None
+                if transcriber is not None:
+                    said = transcriber.push(tick, embeddings=outcome.embeddings, picture=frame.image)
+                reporter.tick(tick, outcome, said)
                 count += 1
         if progress is not None:
             progress(number)
@@ -114,11 +118,13 @@ def replay(
         reporter.end(spotting.flush(), transcriber.flush() if transcriber is not None else ())
 
 
-def _transcriber(folder: Path, setup: StartLine) -> TranscriptStage | None:
+def _transcriber(folder: Path, setup: StartLine, encoders: Sequence[Encoder]) -> TranscriptStage | None:
     if not setup.transcript:
         return None
     model = folder / setup.language_model if setup.language_model else None
-    return open_transcript(str(folder / setup.transcript), language_model=model, mirrored=setup.mirrored)
+    return open_transcript(
+        str(folder / setup.transcript), encoders=encoders, language_model=model, mirrored=setup.mirrored
+    )
 
 
 def _gallery(folder: Path, name: str) -> Gallery | None:

@@ -7,7 +7,7 @@ the last bit. That is what makes replay exact. Threads, sockets and decisions ab
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -79,13 +79,26 @@ class Outcome:
     ] = ()  # decided because this tick begins a new segment; they belong to the old one
     spotted: tuple[Spotted, ...] = ()
     scores: Scores | None = None  # of the windows that end at this tick; None without a gallery
+    embeddings: Mapping[tuple[str, int], NDArray[np.float32]] = field(
+        default_factory=dict
+    )  # of shared encoders: (encoder, window's length) -> (D,) of the window that ends at this tick
     work_ms: Mapping[str, float] = field(default_factory=dict)  # stage -> work on this tick
 
 
 class SpottingStage:
     """Ticks in, spottings out: features, windows, embeddings, similarity to the gallery, open-set decision."""
 
-    def __init__(self, encoders: Sequence[Encoder], gallery: Gallery | None) -> None:
+    def __init__(
+        self, encoders: Sequence[Encoder], gallery: Gallery | None, *, shared: Collection[str] = ()
+    ) -> None:
+        """Begin a stream.
+
+        Args:
+            encoders: embed windows.
+            gallery: what is spotted; None to spot nothing.
+            shared: names of encoders whose embeddings someone else uses too, with a gallery or without.
+        """
+        self._shared = frozenset(shared)
         self._lanes = [_Lane(encoder, WindowBuffer(encoder.window_lengths)) for encoder in encoders]
         self._segment: int | None = None
         self._similarity: Similarity | None = None
@@ -116,27 +129,34 @@ class SpottingStage:
         ended = tuple(self._new_segment(tick.segment)) if tick.segment != self._segment else ()
         embeddings: dict[str, NDArray[np.float32]] = {}
         windows: dict[str, list[Window]] = {}
+        given: dict[tuple[str, int], NDArray[np.float32]] = {}
         for lane in self._lanes:
             name = lane.encoder.name
             start_ns = time.monotonic_ns()
             complete = lane.windows.push(tick, lane.encoder.prepare(tick.landmarks))
             work_ms["windows"] = work_ms.get("windows", 0.0) + milliseconds_since(start_ns)
             usable = [window for window in complete if not window.lost]
-            if not usable or tick.index % level.stride(name) or self._similarity is None:
+            unused = self._similarity is None and name not in self._shared
+            if not usable or tick.index % level.stride(name) or unused:
                 continue
             start_ns = time.monotonic_ns()
             embeddings[name] = lane.encoder.embed([window.features for window in usable])
             windows[name] = usable
+            if name in self._shared:
+                of_length = (len(window.features) for window in usable)
+                given |= {
+                    (name, length): row for length, row in zip(of_length, embeddings[name], strict=True)
+                }
             work_ms[name] = milliseconds_since(start_ns)
         if self._similarity is None or self._spotter is None:
-            return Outcome(ended=ended, work_ms=work_ms)
+            return Outcome(ended=ended, embeddings=given, work_ms=work_ms)
         start_ns = time.monotonic_ns()
         scores = self._similarity.score(windows, embeddings)
         work_ms["similarity"] = milliseconds_since(start_ns)
         start_ns = time.monotonic_ns()
         spotted = self._spotter.push(tick, scores)
         work_ms["spotting"] = milliseconds_since(start_ns)
-        return Outcome(ended=ended, spotted=tuple(spotted), scores=scores, work_ms=work_ms)
+        return Outcome(ended=ended, spotted=tuple(spotted), scores=scores, embeddings=given, work_ms=work_ms)
 
     def flush(self) -> list[Spotted]:
         """The stream has ended: decide what is still open."""

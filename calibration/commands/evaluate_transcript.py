@@ -13,12 +13,15 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from calibration.commands.evaluate_wer import figures, print_report
-from calibration.corpus.landmarks import landmarks_of_sentence, read_spans
+from calibration.corpus.landmarks import landmarks_of_sentence, spans_of_sentence
 from calibration.corpus.reading import read_corpus
 from calibration.corpus.sentences import CorpusError, Sentence, write_sentences
 from calibration.evaluation.transcripts import Transcribed, lags_s, transcribe
 from calibration.evaluation.wer import score
+from engines.encoders import load_encoder
 from engines.errors import ConfigError
+from engines.gloss_bundle import find_gloss_bundle
+from engines.tick_features import EmbeddingRow, tick_features_named
 from stream.transcribing import open_transcript
 
 
@@ -37,6 +40,11 @@ def add_parser(tasks: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         required=True,
         metavar="NAME",
         help="a shipped transcript network or a bundle's folder",
+    )
+    transcript.add_argument(
+        "--encoder",
+        metavar="NAME",
+        help="the encoder's folder, where it sees embeddings of one that does not ship",
     )
     transcript.add_argument("--language-model", type=Path, metavar="FILE", help="ARPA file of its glosses")
     transcript.add_argument("--split", default="test", metavar="NAME", help="which sentences (default: test)")
@@ -61,12 +69,22 @@ def run(args: argparse.Namespace) -> int:
     sentences = corpus.split(args.split)[: args.limit]
     if any(one.media is None for one in sentences):
         raise CorpusError(f"{args.corpus} has sentences of {args.split} without landmarks, video or frames")
-    stage = open_transcript(args.transcript, language_model=args.language_model)
+    encoder = None
+    features = tick_features_named(find_gloss_bundle(args.transcript).card.features)
+    if isinstance(features, EmbeddingRow):
+        encoder = load_encoder(args.encoder or features.encoder, estimator="synthetic")
+    if features.needs == "picture":
+        raise ConfigError(
+            f"--transcript {args.transcript} sees pictures: signspot train transcript-bundle has measured it on its corpus"
+        )
+    stage = open_transcript(
+        args.transcript, encoders=[encoder] if encoder else [], language_model=args.language_model
+    )
     columns = (TextColumn("transcribing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("", total=len(sentences))
         tracks = (landmarks_of_sentence(one, fps=corpus.fps) for one in sentences)
-        told = list(transcribe(tracks, stage, progress=lambda: bar.advance(task)))
+        told = list(transcribe(tracks, stage, encoder=encoder, progress=lambda: bar.advance(task)))
     found = [replace(one, glosses=tuple(heard.glosses)) for one, heard in zip(sentences, told, strict=True)]
     if args.hypotheses is not None:
         try:
@@ -99,9 +117,7 @@ def _live(sentences: Sequence[Sentence], told: Sequence[Transcribed]) -> dict[st
     """Lags and cost; a lag is None where the corpus does not know when signs ended."""
     lags: list[float] = []
     for one, heard in zip(sentences, told, strict=True):
-        if one.media is None or one.media.suffix != ".npz":
-            continue
-        spans = read_spans(one.media)
+        spans = spans_of_sentence(one)
         if spans is not None:
             lags += lags_s(one.glosses, [float(end) for end in spans[:, 1]], heard)
     cpu = np.concatenate([heard.cpu_ms for heard in told])

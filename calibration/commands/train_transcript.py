@@ -3,26 +3,36 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from engines.encoders import DEFAULT_ENCODERS
 from engines.errors import ConfigError
-from engines.tick_features import KNOWN, POSE_VECTOR, STRIDE, tick_features_named
+from engines.tick_features import (
+    KEYPOINTS27,
+    POSE_VECTOR,
+    STRIDE,
+    EmbeddingRow,
+    PictureRow,
+    tick_features_named,
+)
 from engines.ticks import TICK_S
 
 if TYPE_CHECKING:
-    from calibration.corpus.sentences import Sentence
     from calibration.training.signed_sentences import SignedSentences
     from calibration.training.transcript import Iteration
+    from engines.encoders import Encoder
+    from engines.networks.picture_features import FrontName
 
 KINDS = ("sentences", "transcript", "transcript-bundle")
+LANDMARKS = {"pose": POSE_VECTOR.name, "keypoints": KEYPOINTS27.name}
+FRONTS: tuple[FrontName, ...] = ("googlenet", "densenet", "r2plus1d")
 STEP_MS = round(STRIDE * TICK_S * 1000)
 
 
@@ -50,7 +60,46 @@ def add_kinds(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         "--glosses", type=int, metavar="N", help="sentences of the N most frequent glosses alone"
     )
     train.add_argument("--iterations", type=int, default=6, metavar="N", help="rounds (default: 6)")
-    train.add_argument("--features", choices=tuple(KNOWN), default=POSE_VECTOR.name, help="of a tick")
+    train.add_argument(
+        "--features",
+        choices=(*LANDMARKS, "embedding", *FRONTS),
+        default="pose",
+        help="what it sees of a tick: pose vectors, the spotting encoder's 27 keypoints, that encoder's embedding, or the "
+        "picture through GoogLeNet, DenseNet-121 or the first stages of ResNet(2+1)D, trained from pixels (default: pose)",
+    )
+    train.add_argument(
+        "--encoder",
+        default=DEFAULT_ENCODERS[0],
+        metavar="NAME",
+        help=f"whose embeddings: a shipped encoder or a bundle's folder (default: {DEFAULT_ENCODERS[0]})",
+    )
+    train.add_argument(
+        "--picture-size",
+        type=int,
+        default=112,
+        metavar="PX",
+        help="height and width of pictures (default: 112)",
+    )
+    train.add_argument(
+        "--picture-width",
+        type=float,
+        default=1.0,
+        metavar="SHARE",
+        help="channels of the picture network as a share of the published ones (default: 1)",
+    )
+    train.add_argument(
+        "--picture-weights",
+        type=Path,
+        metavar="FILE",
+        help="start from weights with torchvision's names (googlenet, densenet121, r2plus1d_18; .pth or .safetensors)",
+    )
+    train.add_argument(
+        "--batch-ticks",
+        type=int,
+        default=1600,
+        metavar="N",
+        help="ticks that are learnt from at once; pictures need memory: 400 take about 4 GB (default: 1600)",
+    )
     train.add_argument(
         "--form",
         choices=("streaming", "offline"),
@@ -116,6 +165,11 @@ def add_kinds(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     bundle.add_argument(
         "--data", action="append", default=[], metavar="TEXT", help="for the card: data and licence"
     )
+    bundle.add_argument(
+        "--encoder",
+        metavar="NAME",
+        help="the encoder's folder, where it sees embeddings of one that does not ship",
+    )
     bundle.add_argument("--notes", default="", metavar="TEXT", help="for the card: how it was trained")
 
 
@@ -151,17 +205,38 @@ def _train(args: argparse.Namespace, console: Console) -> int:
 
     from calibration.training.iteration_table import save_picture
     from calibration.training.transcript import SPLITS, TranscriptRecipe, TranscriptRun
+    from engines.checkpoints import read_checkpoint
     from engines.networks.gloss_ctc import GlossCtcShape
 
-    for name in ("iterations", "first_epochs", "epochs", "patience", "threads", "width", "hidden", "layers"):
+    at_least_one = (
+        "iterations",
+        "first_epochs",
+        "epochs",
+        "patience",
+        "threads",
+        "width",
+        "hidden",
+        "layers",
+    )
+    for name in (*at_least_one, "batch_ticks"):
         if getattr(args, name) < 1:
             raise ConfigError(f"--{name.replace('_', '-')} must be at least 1, not {getattr(args, name)}")
     if args.look_ahead < 0 or args.look_ahead % STEP_MS:
         raise ConfigError(f"--look-ahead must be a multiple of {STEP_MS} ms, not {args.look_ahead}")
     if args.gloss_epochs < 0:
         raise ConfigError(f"--gloss-epochs must be 0 or more, not {args.gloss_epochs}")
+    if args.picture_size < 32 or not 0 < args.picture_width <= 1:
+        raise ConfigError(
+            f"pictures must have 32 pixels and networks a share of 0 to 1 of their channels, not {args.picture_size} and "
+            f"{args.picture_width}"
+        )
+    front: FrontName | None = args.features if args.features in FRONTS else None
+    if args.picture_weights is not None and front is None:
+        raise ConfigError(f"--picture-weights is for {', '.join(FRONTS)}, not for {args.features}")
     torch.set_num_threads(args.threads)
-    sentences = _read(args.corpus, args.features, args.glosses, SPLITS, console)
+    encoder = _encoder(args.encoder) if args.features == "embedding" else None
+    features = _features(args, encoder)
+    sentences = _read(args.corpus, features, args.glosses, SPLITS, console, encoder)
     recipe = TranscriptRecipe(
         seed=args.seed,
         iterations=args.iterations,
@@ -170,18 +245,23 @@ def _train(args: argparse.Namespace, console: Console) -> int:
         gloss_epochs=args.gloss_epochs,
         patience=args.patience,
         start=args.start,
+        batch_ticks=args.batch_ticks,
     )
     shape = GlossCtcShape(
-        inputs=sentences["train"].rows.shape[1],
+        inputs=math.prod(sentences["train"].rows.shape[1:]),
         glosses=len(sentences["train"].glosses),
         streaming=args.form == "streaming",
         look_ahead=args.look_ahead // STEP_MS * STRIDE,
         width=args.width,
         hidden=args.hidden,
         layers=args.layers,
+        front=front,
+        front_width=args.picture_width,
+        size=args.picture_size,
     )
+    weights = read_checkpoint(args.picture_weights) if args.picture_weights is not None else None
     try:
-        training = TranscriptRun(args.out, sentences, args.features, recipe, shape)
+        training = TranscriptRun(args.out, sentences, features, recipe, shape, weights)
     except ValueError as error:
         raise ConfigError(str(error)) from error
     columns = (BarColumn(), TimeElapsedColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
@@ -204,19 +284,37 @@ def _train(args: argparse.Namespace, console: Console) -> int:
     return 0
 
 
+def _encoder(name: str) -> Encoder:
+    from engines.encoders import load_encoder
+
+    return load_encoder(name, estimator="synthetic")  # whose landmarks they are does not matter here
+
+
+def _features(args: argparse.Namespace, encoder: Encoder | None) -> str:
+    from stream.embedding import embeddings_of
+
+    if encoder is not None:
+        return embeddings_of(encoder).name
+    return LANDMARKS.get(args.features) or PictureRow(args.picture_size).name
+
+
 def _read(
-    corpus: Path, features: str, glosses: int | None, splits: Sequence[str], console: Console
+    corpus: Path,
+    features: str,
+    glosses: int | None,
+    splits: Sequence[str],
+    console: Console,
+    encoder: Encoder | None = None,
 ) -> dict[str, SignedSentences]:
     """Splits of a corpus as features, with the training split's vocabulary."""
-    from calibration.corpus.landmarks import landmarks_of_sentence, read_spans
+    from calibration.corpus.landmarks import spans_of_sentence
     from calibration.corpus.reading import read_corpus
     from calibration.corpus.sentences import within
+    from calibration.training.sentence_rows import rows_of
     from calibration.training.signed_sentences import signed_sentences
 
-    def spans(one: Sentence) -> NDArray[np.float32] | None:
-        return read_spans(one.media) if one.media is not None and one.media.suffix == ".npz" else None
-
-    read = read_corpus(corpus)
+    seen = tick_features_named(features)
+    read = read_corpus(corpus, prefer="videos" if seen.needs == "picture" else "landmarks")
     vocabulary = read.vocabulary("train")[:glosses]
     kept = {split: within(read.split(split), vocabulary) for split in splits}
     for split, chosen in kept.items():
@@ -228,10 +326,11 @@ def _read(
     with Progress(console=console, transient=True) as progress:
         bar = progress.add_task("reading", total=sum(len(chosen) for chosen in kept.values()))
         for split, chosen in kept.items():
-            signed = ((landmarks_of_sentence(one, fps=read.fps), one.glosses, spans(one)) for one in chosen)
-            found[split] = signed_sentences(
-                signed, tick_features_named(features), vocabulary, lambda: progress.advance(bar)
+            signed = (
+                (rows_of(one, seen, fps=read.fps, encoder=encoder), one.glosses, spans_of_sentence(one))
+                for one in chosen
             )
+            found[split] = signed_sentences(signed, vocabulary, lambda: progress.advance(bar))
     return found
 
 
@@ -252,7 +351,9 @@ def _bundle(args: argparse.Namespace, console: Console) -> int:
     from calibration.training.transcript import read_transcript_run
 
     network, stored = read_transcript_run(args.run)
-    sentences = _read(args.corpus, stored.features, len(stored.glosses), ("test",), console)
+    seen = tick_features_named(stored.features)
+    encoder = _encoder(args.encoder or seen.encoder) if isinstance(seen, EmbeddingRow) else None
+    sentences = _read(args.corpus, stored.features, len(stored.glosses), ("test",), console, encoder)
     if sentences["test"].glosses != stored.glosses:
         raise ConfigError(f"{args.corpus} has another vocabulary than the run in {args.run}")
     with console.status("exporting and measuring"):

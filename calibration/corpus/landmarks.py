@@ -104,6 +104,24 @@ def read_spans(path: Path) -> Array | None:
         raise NotLandmarks(f"{path} holds no landmark track ({error})") from error
 
 
+def spans_of_sentence(sentence: Sentence) -> Array | None:
+    """The true begin and end (glosses, 2) in seconds of each gloss of a sentence, None where nothing tells.
+
+    They are in its landmark file; beside a video, in `landmarks/ID.npz` of its corpus.
+
+    Raises:
+        NotLandmarks: the file is damaged.
+    """
+    media = sentence.media
+    if media is None:
+        return None
+    if media.suffix != ".npz":
+        media = media.parent.parent / "landmarks" / f"{sentence.id}.npz"
+        if not media.is_file():
+            return None
+    return read_spans(media)
+
+
 def landmarks_of_sentence(
     sentence: Sentence, *, fps: float = 25.0, estimator: PoseEstimator | None = None
 ) -> LandmarkTrack:

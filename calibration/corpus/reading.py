@@ -8,6 +8,7 @@ corpus/
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from calibration.corpus.phoenix import is_phoenix, read_phoenix
 from calibration.corpus.sentences import SPLITS, CorpusError, SentenceCorpus, read_sentences
@@ -15,8 +16,12 @@ from calibration.corpus.sentences import SPLITS, CorpusError, SentenceCorpus, re
 VIDEO_SUFFIXES = (".mp4", ".mov", ".mkv", ".webm", ".avi")
 
 
-def read_corpus(folder: Path) -> SentenceCorpus:
+def read_corpus(folder: Path, *, prefer: Literal["landmarks", "videos"] = "landmarks") -> SentenceCorpus:
     """Read a corpus: this project's form, or RWTH-PHOENIX-2014 or 2014T as distributed.
+
+    Args:
+        folder: of the corpus.
+        prefer: which media to take where a sentence has both.
 
     Raises:
         CorpusError: there is no corpus in the folder, or a line of it cannot be read; the message names it.
@@ -32,7 +37,7 @@ def read_corpus(folder: Path) -> SentenceCorpus:
         )
     return SentenceCorpus(
         folder=folder,
-        splits={path.stem: read_sentences(path, media=_media(folder, path.stem)) for path in paths},
+        splits={path.stem: read_sentences(path, media=_media(folder, path.stem, prefer)) for path in paths},
     )
 
 
@@ -40,13 +45,14 @@ def _rank(split: str) -> int:
     return SPLITS.index(split) if split in SPLITS else len(SPLITS)
 
 
-def _media(folder: Path, split: str) -> dict[str, Path]:
-    """Landmark and video files of a split by sentence id; landmarks are preferred, then the folder nearest."""
-    found: dict[str, Path] = {}
-    for place in (folder, folder / "videos", folder / "landmarks", folder / split):
-        if not place.is_dir():
-            continue
-        for path in sorted(place.iterdir(), key=lambda one: (one.suffix == ".npz", one.name)):
-            if path.suffix == ".npz" or path.suffix.lower() in VIDEO_SUFFIXES:
-                found[path.stem] = path
-    return found
+def _media(folder: Path, split: str, prefer: str) -> dict[str, Path]:
+    """Landmark and video files of a split by sentence id; of the preferred kind where there are both."""
+    files = [
+        path
+        for place in (folder, folder / "videos", folder / "landmarks", folder / split)
+        if place.is_dir()
+        for path in sorted(place.iterdir())
+    ]
+    videos = {path.stem: path for path in files if path.suffix.lower() in VIDEO_SUFFIXES}
+    landmarks = {path.stem: path for path in files if path.suffix == ".npz"}
+    return videos | landmarks if prefer == "landmarks" else landmarks | videos

@@ -10,9 +10,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from calibration.evaluation.wer import align
+from engines.encoders import Encoder
 from engines.landmarks import LandmarkTrack
+from engines.tick_features import EmbeddingRow
 from engines.ticks import TICK_S
 from stream.clock import Tick
+from stream.embedding import EmbeddingTicks
 from stream.transcribing import TranscriptStage
 from stream.transcript import Revision
 
@@ -48,15 +51,24 @@ class _Listener:
 
 
 def transcribe(
-    tracks: Iterable[LandmarkTrack], stage: TranscriptStage, *, progress: Callable[[], None] | None = None
+    tracks: Iterable[LandmarkTrack],
+    stage: TranscriptStage,
+    *,
+    encoder: Encoder | None = None,
+    progress: Callable[[], None] | None = None,
 ) -> Iterator[Transcribed]:
     """Let the live stage write the transcript of sentences.
 
     Args:
         tracks: landmarks of each, one after the other.
         stage: fresh.
+        encoder: whose embeddings the network sees, where it does; its time counts, as it would without a gallery.
         progress: called after every sentence.
     """
+    features = stage.network.features
+    embedded = None
+    if encoder is not None and isinstance(features, EmbeddingRow):
+        embedded = EmbeddingTicks(encoder, features)
     listener: _Listener | None = None
     first = index = 0
     for segment, track in enumerate(tracks):
@@ -68,7 +80,9 @@ def transcribe(
                 index=index, segment=segment, landmarks=track.at(place), interpolated=False, lost=False, captured_ns=0
             )  # fmt: skip
             start_s = time.process_time()
-            said = stage.push(tick)
+            found = embedded.push(tick) if embedded is not None else None
+            given = {} if found is None or embedded is None else {embedded.key: found}
+            said = stage.push(tick, embeddings=given)
             listener.found.cpu_ms.append((time.process_time() - start_s) * 1e3)
             if earlier is not None:
                 for revision in said.ended:

@@ -18,7 +18,7 @@ from calibration.training.transcript import errors
 from engines.gloss_bundle import FEATURES, SCORES, STATES, GlossBundle, GlossCard
 from engines.gloss_stream import GlossStream
 from engines.networks.gloss_ctc import GlossCtc, State
-from engines.tick_features import STRIDE
+from engines.tick_features import STRIDE, Row
 
 Array = NDArray[np.float32]
 
@@ -30,9 +30,11 @@ class _Step(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, features: Tensor, first: Tensor, second: Tensor, hidden: Tensor) -> tuple[Tensor, ...]:
-        scores, state = self.network.step(features, State(first, second, hidden))
-        return scores, state.first, state.second, state.hidden
+    def forward(
+        self, features: Tensor, first: Tensor, second: Tensor, hidden: Tensor, *front: Tensor
+    ) -> tuple[Tensor, ...]:
+        scores, state = self.network.step(features, State(first, second, hidden, front))
+        return scores, *state.tensors
 
 
 def gloss_onnx(network: GlossCtc, *, half: bool = True) -> bytes:
@@ -43,7 +45,8 @@ def gloss_onnx(network: GlossCtc, *, half: bool = True) -> bytes:
         half: store large weights as float16; it computes in float32 all the same.
 
     Returns:
-        A network of `engines.gloss_bundle`'s tensors: features (1, T, V), T a multiple of 4.
+        A network of `engines.gloss_bundle`'s tensors: features float32 (1, T, V) or pictures uint8 (1, T, H, W, 3), T a
+        multiple of 4.
 
     Raises:
         ValueError: it is the offline form.
@@ -52,12 +55,16 @@ def gloss_onnx(network: GlossCtc, *, half: bool = True) -> bytes:
         raise ValueError("the offline form cannot run in chunks: export a streaming network")
     step = _Step(copy.deepcopy(network)).eval()
     state = network.start()
-    features = torch.zeros(1, 2 * STRIDE, network.shape.inputs)
+    pictures = network.shape.front is not None
+    features = torch.zeros(
+        1, 2 * STRIDE, *network.shape.tick, dtype=torch.uint8 if pictures else torch.float32
+    )
+    names = [*STATES, *(f"front_{number}" for number in range(len(state.front)))]
     model = onnx_of(
         step,
-        (features, state.first, state.second, state.hidden),
-        inputs=[FEATURES, *STATES],
-        outputs=[SCORES, *(f"new_{name}" for name in STATES)],
+        (features, *state.tensors),
+        inputs=[FEATURES, *names],
+        outputs=[SCORES, *(f"new_{name}" for name in names)],
         free={FEATURES: {1: "T"}, SCORES: {1: "K"}},
     )
     return stored_in_half(model) if half else model
@@ -111,8 +118,8 @@ def write_gloss_bundle(
     return GlossBundle.write(folder, model=model, card=msgspec.structs.replace(card, metrics=metrics))
 
 
-def streamed(bundle: GlossBundle, rows: Array) -> Array:
-    """Log-probabilities (K, M + 1) of a sentence's rows (T, V), tick by tick as live."""
+def streamed(bundle: GlossBundle, rows: Row) -> Array:
+    """Log-probabilities (K, M + 1) of a sentence's rows (T, ...), tick by tick as live."""
     stream = GlossStream(bundle)
     found = [stream.accept(rows[tick : tick + 1]) for tick in range(len(rows))]
     return np.concatenate([*found, stream.finish()])

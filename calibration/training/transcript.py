@@ -25,10 +25,13 @@ from torch.nn import functional as F
 from calibration.evaluation.wer import ErrorCounts
 from calibration.evaluation.wer import align as alignment_of
 from calibration.training.alignment import Stretch, best_path, shortest, stretches
-from calibration.training.signed_sentences import Deformation, SignedSentences, batches, deformed, padded
+from calibration.training.deforming import Deformation, deformed
+from calibration.training.signed_sentences import SignedSentences, batches, padded
+from engines.checkpoints import Checkpoint
 from engines.errors import ConfigError
 from engines.networks.gloss_ctc import BLANK, GlossCtc, GlossCtcShape, steps_of
-from engines.tick_features import STRIDE, TickFeatures, tick_features_named
+from engines.networks.picture_features import AT_ONCE
+from engines.tick_features import STRIDE, Row, TickFeatures, tick_features_named
 from engines.ticks import TICK_S
 
 Array = NDArray[np.float32]
@@ -99,6 +102,7 @@ class TranscriptRun:
         features: str,
         recipe: TranscriptRecipe,
         shape: GlossCtcShape,
+        weights: Checkpoint | None = None,
     ) -> None:
         """Start a run, or resume the one in the folder.
 
@@ -108,8 +112,10 @@ class TranscriptRun:
             features: name of what the rows are.
             recipe: how; a resumed run must have the same.
             shape: of the network; the same.
+            weights: of the picture network, to start from; a resumed run has its own.
 
         Raises:
+            CheckpointError: the weights are another network's.
             ValueError: the folder holds a run of another recipe or shape, or a split is missing.
             BundleError: the features are unknown.
         """
@@ -122,6 +128,8 @@ class TranscriptRun:
         self.features: TickFeatures = tick_features_named(features)
         folder.mkdir(parents=True, exist_ok=True)
         self.network = GlossCtc(shape)
+        if weights is not None and self.network.front is not None:
+            self.network.front.take(weights)
         self.recogniser = nn.Linear(shape.width, shape.glosses)
         self.best = copy.deepcopy(self.network.state_dict())  # by dev WER, of the whole run
         self.best_wer = math.inf
@@ -227,7 +235,7 @@ class TranscriptRun:
                 targets[row, :steps] = even_labels(train.labels[number], steps)
         return torch.from_numpy(targets.reshape(-1))
 
-    def _deformed(self, number: int, seed: int) -> Array:
+    def _deformed(self, number: int, seed: int) -> Row:
         train = self.sentences["train"]
         if not self.recipe.deform:
             return train.of(number)
@@ -369,6 +377,8 @@ class TranscriptRun:
         parts: list[nn.Module] = [self.network]
         if self.phase == "glosses":
             parts = [self.network.fusion, self.recogniser]
+            if self.network.front is not None:
+                parts.append(self.network.front)
         every = [parameter for part in parts for parameter in part.parameters()]
         return torch.optim.AdamW(
             [
@@ -416,9 +426,10 @@ def read_transcript_run(folder: Path) -> tuple[GlossCtc, StoredRun]:
     )
 
 
-def scores_of(network: GlossCtc, sentences: SignedSentences, ticks: int = 16000) -> list[Array]:
+def scores_of(network: GlossCtc, sentences: SignedSentences) -> list[Array]:
     """Log-probabilities (K, M + 1) of every sentence, whole and undeformed."""
     found: dict[int, Array] = {}
+    ticks = 16000 if network.front is None else AT_ONCE
     network.eval()
     with torch.inference_mode():
         for group in batches(sentences.lengths, ticks):
@@ -459,7 +470,7 @@ def timed_labels(labels: Labels, spans_s: Array, steps: int) -> Labels:
     return found
 
 
-def pool(network: GlossCtc, rows: list[Array], aligned: list[list[Stretch]]) -> tuple[Tensor, Tensor]:
+def pool(network: GlossCtc, rows: list[Row], aligned: list[list[Stretch]]) -> tuple[Tensor, Tensor]:
     """The feature extractor's mean over each stretch: (stretches, W), and their glosses (stretches,) from 0."""
     made, lengths = padded(rows)
     steps = steps_of(torch.from_numpy(lengths))

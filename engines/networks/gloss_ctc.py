@@ -8,6 +8,9 @@ One class has both forms. *Offline* as published: centred convolutions and a bid
 *Streaming*: causal convolutions, a GRU that runs forwards, and a stated look-ahead; what it says of a step depends on the
 ticks up to `look_ahead` after that step and on none later, so chunks give what the whole sequence gives.
 
+A tick is a row of numbers, or a picture that one of `engines.networks.picture_features` makes a row of, trained with the
+rest. Clips of ResNet(2+1)D come at K steps already: dilated convolutions without pooling fuse them.
+
 Training only: the live path runs the exported ONNX (`engines.gloss_stream`) and imports no torch.
 """
 
@@ -19,9 +22,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from engines.networks.picture_features import Front, FrontName
 from engines.tick_features import STRIDE
 
 KERNEL = 5
+CLIP_KERNEL, DILATION = 3, 2
+"""Of the two convolutions on clips; the second one's taps lie two steps apart."""
 BLANK = 0
 """CTC's blank; gloss m of the vocabulary is label m + 1."""
 
@@ -30,7 +36,7 @@ BLANK = 0
 class GlossCtcShape:
     """What the network sees, and its size."""
 
-    inputs: int  # V, values of a tick
+    inputs: int  # V, values of a tick; of a picture H x W x 3
     glosses: int  # M
     streaming: bool = True
     look_ahead: int = 8  # ticks that a step may see beyond its own four, a multiple of 4; streaming form only
@@ -38,10 +44,20 @@ class GlossCtcShape:
     hidden: int = 192  # of the GRU, each direction
     layers: int = 2  # of the GRU
     dropout: float = 0.2
+    front: FrontName | None = None  # what makes rows of pictures; None where ticks are rows
+    front_width: float = 1.0  # of its channels, as a share of the published ones
+    size: int = 112  # pixels, height and width of a picture
 
     def __post_init__(self) -> None:
         if self.look_ahead < 0 or self.look_ahead % STRIDE:
             raise ValueError(f"look_ahead must be a multiple of {STRIDE} ticks, not {self.look_ahead}")
+        if self.front is not None and self.inputs != self.size**2 * 3:
+            raise ValueError(f"a picture of {self.size} x {self.size} has not {self.inputs} values")
+
+    @property
+    def tick(self) -> tuple[int, ...]:
+        """Shape of one tick."""
+        return (self.inputs,) if self.front is None else (self.size, self.size, 3)
 
     @property
     def delay(self) -> int:
@@ -53,18 +69,29 @@ class GlossCtcShape:
 class State:
     """What the streaming form carries from chunk to chunk; all zero at the start."""
 
-    first: Tensor  # (N, 4, W) the newest input of the first convolution
+    first: Tensor  # (N, 4, W) the newest input of the first convolution; of clips (N, 2, W)
     second: Tensor  # (N, 4, W) of the second
     hidden: Tensor  # (layers, N, H) of the GRU
+    front: tuple[Tensor, ...] = ()  # of the convolutions over time in front, clips only
+
+    @property
+    def tensors(self) -> tuple[Tensor, ...]:
+        """All of them, in the order of the fields."""
+        return (self.first, self.second, self.hidden, *self.front)
 
 
 class Fusion(nn.Module):
-    """The feature extractor: a layer on each tick, then two rounds of convolution and pooling. (T, V) to (T/4, W)."""
+    """A layer on each tick, then two rounds of convolution and pooling. (T, V) to (T/4, W)."""
 
-    def __init__(self, shape: GlossCtcShape) -> None:
+    reaches = (KERNEL - 1, KERNEL - 1)
+    """Inputs before its own that each convolution sees."""
+    rates = (STRIDE, STRIDE // 2)
+    """Inputs of each convolution in a step."""
+
+    def __init__(self, shape: GlossCtcShape, inputs: int) -> None:
         super().__init__()
         width = shape.width
-        self.tick = nn.Linear(shape.inputs, width)
+        self.tick = nn.Linear(inputs, width)
         self.tick_norm = nn.LayerNorm(width)
         self.first = nn.Conv1d(width, width, KERNEL)
         self.first_norm = nn.LayerNorm(width)
@@ -89,13 +116,43 @@ class Fusion(nn.Module):
         return fused
 
 
+class ClipFusion(Fusion):
+    """The same for rows that come once a step: dilated convolutions, no pooling. (K, V) to (K, W)."""
+
+    reaches = (CLIP_KERNEL - 1, DILATION * (CLIP_KERNEL - 1))
+    rates = (1, 1)
+
+    def __init__(self, shape: GlossCtcShape, inputs: int) -> None:
+        super().__init__(shape, inputs)
+        self.first = nn.Conv1d(shape.width, shape.width, CLIP_KERNEL)
+        self.second = nn.Conv1d(shape.width, shape.width, CLIP_KERNEL, dilation=DILATION)
+
+    def early(self, padded: Tensor) -> Tensor:
+        """(N, K + 2, W) to (N, K, W)."""
+        return F.relu(self.first_norm(self.first(padded.transpose(1, 2)).transpose(1, 2)))
+
+    def late(self, padded: Tensor) -> Tensor:
+        """(N, K + 4, W) to (N, K, W)."""
+        x = self.second(padded.transpose(1, 2)).transpose(1, 2)
+        fused: Tensor = self.dropout(F.relu(self.second_norm(x)))
+        return fused
+
+
 class GlossCtc(nn.Module):
-    """Features of ticks (N, T, V) to log-probabilities (N, K, M + 1), label 0 the blank, K = T/4 rounded up."""
+    """Features of ticks (N, T, V) to log-probabilities (N, K, M + 1), label 0 the blank, K = T/4 rounded up.
+
+    Of pictures (N, T, H, W, 3) where the shape names a front.
+    """
 
     def __init__(self, shape: GlossCtcShape) -> None:
         super().__init__()
         self.shape = shape
-        self.fusion = Fusion(shape)
+        self.front = None if shape.front is None else Front(shape.front, shape.front_width, shape.size)
+        if self.front is None:
+            self.fusion = Fusion(shape, shape.inputs)
+        else:
+            fused = ClipFusion if self.front.clips else Fusion
+            self.fusion = fused(shape, self.front.dimension)
         self.sequence = nn.GRU(
             shape.width,
             shape.hidden,
@@ -111,7 +168,7 @@ class GlossCtc(nn.Module):
         """Whole sequences.
 
         Args:
-            features: (N, T, V); zero where a sequence has ended, as a tick without a person is.
+            features: (N, T, V) or pictures; zero where a sequence has ended, as a tick without a person is.
             lengths: (N,) ticks of each sequence; all T if None.
 
         Returns:
@@ -127,15 +184,19 @@ class GlossCtc(nn.Module):
         """
         ticks = features.shape[1]
         whole = -(-ticks // STRIDE) * STRIDE + self.shape.delay * STRIDE
-        x = self.fusion.ticks(F.pad(features, (0, 0, 0, whole - ticks)))
+        ended = features.new_zeros((len(features), whole - ticks, *features.shape[2:]))
+        x = torch.cat([features, ended], 1)
+        if self.front is not None:
+            x, _ = self.front(x, self.front.start(len(x)))
+        x = self.fusion.ticks(x)
+        first, second = self.fusion.reaches
         if self.shape.streaming:
-            x = self.fusion.early(F.pad(x, (0, 0, KERNEL - 1, 0)))
-            return self.fusion.late(F.pad(x, (0, 0, KERNEL - 1, 0)))
-        half = KERNEL // 2
-        x = x * _within(steps * STRIDE, x)
-        x = self.fusion.early(F.pad(x, (0, 0, half, half)))
-        x = x * _within(steps * STRIDE // 2, x)
-        x = self.fusion.late(F.pad(x, (0, 0, half, half)))
+            x = self.fusion.early(F.pad(x, (0, 0, first, 0)))
+            return self.fusion.late(F.pad(x, (0, 0, second, 0)))
+        x = x * _within(steps * self.fusion.rates[0], x)
+        x = self.fusion.early(F.pad(x, (0, 0, first // 2, first // 2)))
+        x = x * _within(steps * self.fusion.rates[1], x)
+        x = self.fusion.late(F.pad(x, (0, 0, second // 2, second // 2)))
         return x * _within(steps, x)
 
     def scores(self, fused: Tensor, steps: Tensor) -> Tensor:
@@ -157,17 +218,19 @@ class GlossCtc(nn.Module):
     def start(self, count: int = 1) -> State:
         """The state before the first chunk of `count` streams."""
         shape = self.shape
+        first, second = self.fusion.reaches
         return State(
-            first=torch.zeros(count, KERNEL - 1, shape.width),
-            second=torch.zeros(count, KERNEL - 1, shape.width),
+            first=torch.zeros(count, first, shape.width),
+            second=torch.zeros(count, second, shape.width),
             hidden=torch.zeros(shape.layers, count, shape.hidden),
+            front=() if self.front is None else self.front.start(count),
         )
 
     def step(self, features: Tensor, state: State) -> tuple[Tensor, State]:
         """One chunk of the streaming form.
 
         Args:
-            features: (N, T, V), T a multiple of 4: the ticks that follow the last chunk's.
+            features: (N, T, V) or pictures, T a multiple of 4: the ticks that follow the last chunk's.
             state: that the last chunk left, or `start`.
 
         Returns:
@@ -181,11 +244,15 @@ class GlossCtc(nn.Module):
             raise ValueError("the offline form needs whole sentences: it cannot run in chunks")
         if not torch.onnx.is_in_onnx_export() and features.shape[1] % STRIDE:
             raise ValueError(f"a chunk must have a multiple of {STRIDE} ticks, not {features.shape[1]}")
+        front: tuple[Tensor, ...] = ()
+        if self.front is not None:
+            features, front = self.front(features, state.front)
         first = torch.cat([state.first, self.fusion.ticks(features)], 1)
         second = torch.cat([state.second, self.fusion.early(first)], 1)
         found, hidden = self.sequence(self.fusion.late(second), state.hidden)
         scores = F.log_softmax(self.head(self.dropout(found)), dim=2)
-        return scores, State(first[:, 1 - KERNEL :], second[:, 1 - KERNEL :], hidden)
+        kept, later = self.fusion.reaches
+        return scores, State(first[:, -kept:], second[:, -later:], hidden, front)
 
 
 def steps_of(lengths: Tensor) -> Tensor:

@@ -239,7 +239,7 @@ def run_sources(
                 galleries=GalleryWatcher(args.gallery) if args.gallery else None,
                 options=Options(landmarks=args.landmarks, preview=args.preview, mirrored=args.mirrored),
                 ledger=ledger,
-                transcriber=transcriber_of(args),
+                transcriber=transcriber_of(args, encoders),
                 observer=observers[name].put if observers else None,
                 cost=cost,
             )
@@ -268,7 +268,7 @@ def _told(error: Exception) -> str:
     return str(error) if isinstance(error, SignspotError) else f"{type(error).__name__}: {error}"
 
 
-def transcriber_of(args: argparse.Namespace) -> TranscriptStage | None:
+def transcriber_of(args: argparse.Namespace, encoders: Sequence[Encoder]) -> TranscriptStage | None:
     """What `--transcript` and `--language-model` ask for.
 
     Raises:
@@ -279,7 +279,9 @@ def transcriber_of(args: argparse.Namespace) -> TranscriptStage | None:
         if args.language_model is not None:
             raise ConfigError("--language-model is for a transcript network: name one with --transcript")
         return None
-    return open_transcript(args.transcript, language_model=args.language_model, mirrored=args.mirrored)
+    return open_transcript(
+        args.transcript, encoders=encoders, language_model=args.language_model, mirrored=args.mirrored
+    )
 
 
 class LatestObservation:

@@ -12,9 +12,10 @@ import pytest
 pytest.importorskip("torch", reason="needs torch: pip install 'signspot[train]'")
 import torch
 
+from calibration.training.deforming import Deformation, deformed
 from calibration.training.gloss_export import streamed, write_gloss_bundle
 from calibration.training.iteration_table import cells, save_picture
-from calibration.training.signed_sentences import Deformation, SignedSentences, batches, deformed
+from calibration.training.signed_sentences import SignedSentences, batches
 from calibration.training.transcript import (
     TranscriptRecipe,
     TranscriptRun,

@@ -44,7 +44,7 @@ def person(
 @EVERY
 def test_place_distance_and_the_pictures_shape_do_not_matter(features: TickFeatures) -> None:
     row = features.row(person())
-    assert row.shape == (features.width,)
+    assert row.shape == features.shape
     assert row.dtype == np.float32
     for other in (person(near=0.6), person(at=(0.3, 0.6)), person(width=1280)):
         np.testing.assert_allclose(features.row(other), row, atol=2e-5)

@@ -29,6 +29,7 @@ class FakeEncoder:
 
     dimension = 2
     window_lengths = (16,)
+    model_sha256 = "beef"
 
     def __init__(self, name: str, fingerprint: str = "f00d") -> None:
         self.name = name

@@ -3,24 +3,34 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import math
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 pytest.importorskip("torch", reason="needs torch: pip install 'signspot[train]'")
 import torch
 
+from calibration.corpus.sentences import Sentence
 from calibration.training.gloss_export import gloss_onnx
+from calibration.training.sentence_rows import rows_of
+from engines.encoders import BundleEncoder, load_encoder
 from engines.errors import BundleError, ConfigError
 from engines.gloss_bundle import GlossBundle, GlossCard
 from engines.gloss_stream import GlossStream
 from engines.landmarks import Landmarks
 from engines.networks.gloss_ctc import GlossCtc, GlossCtcShape
-from engines.tick_features import POSE_VECTOR
+from engines.pose.choice import open_pose
+from engines.tick_features import POSE_VECTOR, EmbeddingRow, PictureRow, Row, TickFeatures
 from stream.clock import Tick
 from stream.commands import live
 from stream.demo import gallery_clips
+from stream.embedding import embeddings_of
 from stream.events import Hypothesis, Status
 from stream.replay import differences
 from stream.sources import open_source
@@ -33,23 +43,38 @@ GLOSSES = ("HELLO", "HOUSE", "THANKS", "WIND")
 
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> GlossBundle:
+    """A network of pose vectors."""
+    return chance(tmp_path_factory.mktemp("bundles") / "chance", POSE_VECTOR)
+
+
+def chance(folder: Path, features: TickFeatures) -> GlossBundle:
     """A network that has learnt nothing and is sure of itself: it always says something, the same every time."""
     torch.manual_seed(1)
-    network = GlossCtc(GlossCtcShape(POSE_VECTOR.width, len(GLOSSES), width=32, hidden=32, layers=1)).eval()
+    pictures = isinstance(features, PictureRow)
+    network = GlossCtc(
+        GlossCtcShape(
+            math.prod(features.shape),
+            len(GLOSSES),
+            width=32,
+            hidden=32,
+            layers=1,
+            front="googlenet" if pictures else None,
+            front_width=0.125,
+            size=features.shape[0] if pictures else 112,
+        )
+    ).eval()
     network.head.weight.data.mul_(40)
     network.head.bias.data[0] = -50  # never the blank
     card = GlossCard(
         name="chance",
-        features=POSE_VECTOR.name,
+        features=features.name,
         glosses=GLOSSES,
         look_ahead=network.shape.look_ahead,
         trained_on=(),
         metrics={},
         licence="Apache-2.0",
     )
-    return GlossBundle.write(
-        tmp_path_factory.mktemp("bundles") / "chance", model=gloss_onnx(network), card=card
-    )
+    return GlossBundle.write(folder, model=gloss_onnx(network), card=card)
 
 
 def tick(index: int, landmarks: Landmarks, segment: int = 0) -> Tick:
@@ -78,9 +103,7 @@ class Script(GlossStream):
             self._at += 1
         return rows
 
-    def accept(
-        self, rows: np.ndarray[tuple[int, ...], np.dtype[np.float32]]
-    ) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    def accept(self, rows: Row) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
         return self._say(len(super().accept(rows)))
 
     def finish(self) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
@@ -161,6 +184,103 @@ def test_a_run_with_a_transcript_publishes_it_and_replays_to_the_same(
     assert list(differences(replayed(run), messages)) == []
 
 
+def test_embeddings_of_the_spotting_encoder_are_used_and_not_computed_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = gallery_clips()["HELLO"]
+    with contextlib.closing(open_pose()) as estimator:
+        encoder = load_encoder(estimator=estimator.name)
+    features = embeddings_of(encoder)
+    bundle = chance(tmp_path / "chance", features)
+    trained = rows_of(Sentence(id="clip", glosses=("HELLO",), media=clip), features, encoder=encoder)
+    assert trained[features.length - 2].any() == np.False_  # the first window is not whole before
+    assert trained[features.length :].any(1).all()
+
+    embedded: list[int] = []
+    embed = BundleEncoder.embed
+
+    def counting(self: BundleEncoder, windows: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+        embedded.append(len(windows))
+        return embed(self, windows)
+
+    seen: list[Row] = []
+    accept = GlossStream.accept
+
+    def watching(self: GlossStream, rows: Row) -> NDArray[np.float32]:
+        seen.append(rows)
+        return accept(self, rows)
+
+    monkeypatch.setattr(BundleEncoder, "embed", counting)
+    stage = open_transcript(str(bundle.folder), encoders=[encoder])
+    monkeypatch.setattr(GlossStream, "accept", watching)
+    messages = run_pipeline(
+        open_source(str(clip), speed="max"),
+        gallery=None,
+        record=tmp_path / "run",
+        transcriber=stage,
+        timeout_s=170,
+    )
+    np.testing.assert_array_equal(np.concatenate(seen), trained)
+    ticks = len(trained)
+    windows = sum(max(0, ticks - length + 1) for length in encoder.window_lengths)
+    warming_up = 1  # of the encoder that the pipeline opens
+    assert sum(embedded) == windows + warming_up
+    assert any(isinstance(one, Hypothesis) for one in messages)
+    assert list(differences(replayed(tmp_path / "run"), messages)) == []
+
+
+def test_a_network_that_sees_pictures_gets_the_frame_of_each_tick(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = gallery_clips()["HELLO"]
+    features = PictureRow(40)
+    bundle = chance(tmp_path / "chance", features)
+    trained = rows_of(Sentence(id="clip", glosses=("HELLO",), media=clip), features)
+    seen: list[Row] = []
+    accept = GlossStream.accept
+
+    def watching(self: GlossStream, rows: Row) -> NDArray[np.float32]:
+        seen.append(rows)
+        return accept(self, rows)
+
+    stage = open_transcript(str(bundle.folder))
+    monkeypatch.setattr(GlossStream, "accept", watching)
+    messages = run_pipeline(
+        open_source(str(clip), speed="max"),
+        gallery=None,
+        record=tmp_path / "run",
+        transcriber=stage,
+        timeout_s=170,
+    )
+    np.testing.assert_array_equal(np.concatenate(seen), trained)
+    assert any(isinstance(one, Hypothesis) for one in messages)
+    assert list(differences(replayed(tmp_path / "run"), messages)) == []
+
+
+def test_a_skipped_window_leaves_the_last_embedding_standing_for_a_while(tmp_path: Path) -> None:
+    features = EmbeddingRow("slgcn2d", 8, 14, "f00d")
+    stage = TranscriptStage(GlossStream(chance(tmp_path / "chance", features)))
+    seen: list[Row] = []
+    stage.network.accept = lambda rows: seen.append(rows) or np.zeros((0, 5), np.float32)  # type: ignore[method-assign, func-returns-value]
+    one, two = np.eye(8, dtype=np.float32)[:2]
+    for index, given in enumerate([None, one, None, two, None, None, None, None, None]):
+        shared = {} if given is None else {("slgcn2d", 14): given}
+        stage.push(tick(index, nobody()), embeddings=shared)
+    stage.push(tick(20, nobody(), segment=1))
+    nothing = np.zeros(8, np.float32)
+    expected = [nothing, one, one, two, two, two, two, nothing, nothing, nothing]
+    np.testing.assert_array_equal(np.concatenate(seen), expected)
+
+
+def test_embeddings_of_another_encoder_are_refused(tmp_path: Path) -> None:
+    encoder = load_encoder(estimator="synthetic")
+    bundle = chance(tmp_path / "other", replace(embeddings_of(encoder), weights="0123456789ab"))
+    with pytest.raises(BundleError, match="slgcn2d, which does not run: --encoder slgcn2d"):
+        open_transcript(str(bundle.folder))
+    with pytest.raises(BundleError, match=r"embeddings of slgcn2d \(0123456789ab\), this encoder is"):
+        open_transcript(str(bundle.folder), encoders=[encoder])
+
+
 def test_wrong_names_and_options_are_said_plainly(tmp_path: Path) -> None:
     with pytest.raises(BundleError, match=r"no transcript network 'nothing'"):
         open_transcript("nothing")
@@ -171,4 +291,4 @@ def test_wrong_names_and_options_are_said_plainly(tmp_path: Path) -> None:
     live.add_arguments(parser)
     args = parser.parse_args(["--language-model", "x.arpa"])
     with pytest.raises(ConfigError, match="--transcript"):
-        live.transcriber_of(args)
+        live.transcriber_of(args, [])
