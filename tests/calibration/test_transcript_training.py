@@ -24,9 +24,11 @@ from calibration.training.transcript import (
     scores_of,
     timed_labels,
 )
-from engines.errors import ConfigError
-from engines.networks.gloss_ctc import GlossCtcShape
-from engines.tick_features import KEYPOINTS27
+from engines.checkpoints import read_checkpoint
+from engines.errors import CheckpointError, ConfigError
+from engines.networks.gloss_ctc import GlossCtc, GlossCtcShape
+from engines.networks.picture_features import FrontName
+from engines.tick_features import KEYPOINTS27, PictureRow, embedding_row
 
 torch.set_num_threads(1)
 GLOSSES = ("UP", "DOWN", "LEFT", "RIGHT")
@@ -179,6 +181,106 @@ def test_a_start_by_true_times_labels_the_steps_in_a_sign_and_none_between() -> 
 def test_a_start_by_true_times_needs_a_corpus_that_tells_them(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="does not tell when"):
         TranscriptRun(tmp_path, SENTENCES, KEYPOINTS27.name, replace(QUICK, start="truth"), SHAPE)
+
+
+def drawn(count: int, seed: int, size: int = 32) -> SignedSentences:
+    """The same sentences as pictures: a bright square that goes off in a direction, on grounds of several colours."""
+    rng = np.random.default_rng(seed)
+    signs = made(count, seed)
+    points = signs.rows.reshape(len(signs.rows), 27, 3)[:, 20, :2]
+    pictures = np.empty((len(points), size, size, 3), np.uint8)
+    for number in range(count):
+        first, last = signs.offsets[number], signs.offsets[number + 1]
+        ground = rng.integers(20, 120, 3)
+        for tick in range(first, last):
+            x, y = (np.round(points[tick] * 10) + size // 2).astype(int)
+            pictures[tick] = ground
+            pictures[tick, y - 4 : y + 4, x - 4 : x + 4] = 230
+    return replace(signs, rows=pictures)
+
+
+@pytest.mark.parametrize("front", ["googlenet", "densenet", "r2plus1d"])
+def test_it_trains_from_pixels_end_to_end(front: FrontName, tmp_path: Path) -> None:
+    seen = {"train": drawn(5, 0), "dev": drawn(2, 1), "test": drawn(2, 2)}
+    shape = GlossCtcShape(
+        32 * 32 * 3, len(GLOSSES), look_ahead=4, width=16, hidden=16, layers=1,
+        front=front, front_width=0.125, size=32,
+    )  # fmt: skip
+    recipe = replace(QUICK, iterations=1, first_epochs=2, gloss_epochs=1, batch_ticks=120)
+    features = PictureRow(32).name
+
+    def first_layer(run: TranscriptRun) -> torch.Tensor:
+        return next(run.network.front.trunk.parameters()).detach().clone()  # type: ignore[union-attr]
+
+    run = TranscriptRun(tmp_path / "run", seen, features, recipe, shape)
+    begun = first_layer(run)
+    run.epoch()
+    run.epoch()
+    after_ctc = first_layer(run)
+    assert run.phase == "glosses"
+    TranscriptRun(tmp_path / "run", seen, features, recipe, shape).epoch()  # as if it had been stopped here
+    resumed = TranscriptRun(tmp_path / "run", seen, features, recipe, shape)
+    assert resumed.done
+    assert not torch.equal(begun, after_ctc), "CTC did not reach the pixels"
+    assert not torch.equal(after_ctc, first_layer(resumed)), "gloss recognition did not reach the pixels"
+    network, stored = read_transcript_run(tmp_path / "run")
+    bundle = write_gloss_bundle(
+        tmp_path / "bundle", network, features=stored.features, glosses=stored.glosses, test=seen["test"],
+        trained_on=(), notes="",
+    )  # fmt: skip
+    assert bundle.card.metrics["test_sentences"] == 2
+    np.testing.assert_allclose(
+        streamed(bundle, seen["test"].of(0)), scores_of(network, seen["test"])[0], atol=2e-2
+    )
+
+
+def test_weights_with_torchvisions_names_are_taken_and_others_refused(tmp_path: Path) -> None:
+    shape = GlossCtcShape(32 * 32 * 3, 2, width=8, hidden=8, front="googlenet", front_width=0.25, size=32)
+    other = GlossCtc(shape)
+    assert other.front is not None
+    published = {name: one + 1 for name, one in other.front.trunk.state_dict().items() if "num_" not in name}
+    published["fc.weight"] = torch.zeros(10, 256)  # a classifier, which has no place here
+    file = tmp_path / "googlenet.pth"
+    torch.save(published, file)
+    front = GlossCtc(shape).front
+    assert front is not None
+    front.take(read_checkpoint(file))
+    for name, one in front.trunk.state_dict().items():
+        if "num_" not in name:
+            assert torch.equal(one, published[name]), name
+    del published["conv2.conv.weight"]
+    torch.save(published, file)
+    with pytest.raises(CheckpointError, match=r"1 of .* layers are missing .* conv2\.conv\.weight"):
+        front.take(read_checkpoint(file))
+
+
+def test_embeddings_are_deformed_and_stay_of_unit_length() -> None:
+    features = embedding_row("slgcn2d", 16, (10, 14, 20), "0" * 64)
+    assert features.length == 14
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(40, 16)).astype(np.float32)
+    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
+    rows[:14] = 0  # no window is whole yet
+    found = deformed(rows, features, 1, Deformation(speed=0.0))
+    assert found.shape == rows.shape
+    assert not found[:14].any()
+    np.testing.assert_allclose(np.linalg.norm(found[14:], axis=1), 1, atol=1e-5)
+    cosines = (found[14:] * rows[14:]).sum(1)
+    assert 0.8 < cosines.mean() < 0.999
+    np.testing.assert_array_equal(found, deformed(rows, features, 1, Deformation(speed=0.0)))
+
+
+def test_pictures_are_moved_and_relit_and_none_stays_none() -> None:
+    rows = drawn(1, 3).rows.copy()
+    rows[5] = 0
+    found = deformed(rows, PictureRow(32), 1, Deformation())
+    assert found.dtype == np.uint8
+    assert found.shape[1:] == (32, 32, 3)
+    assert len(found) != len(rows)
+    gone = (found == 0).all((1, 2, 3))
+    assert 1 <= gone.sum() <= 2
+    still = deformed(rows, PictureRow(32), 1, Deformation(speed=0.0))
+    assert np.abs(still[0].astype(int) - rows[0].astype(int)).mean() > 2
 
 
 def test_deforming_keeps_what_is_absent_absent_and_is_the_same_for_a_seed() -> None:
