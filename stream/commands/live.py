@@ -15,7 +15,9 @@ from engines.errors import ConfigError, SignspotError, SourceError
 from engines.pose.base import PoseEstimator
 from engines.pose.choice import open_poses
 from stream.address import DEFAULT_ADDRESS
+from stream.captions import CaptionWriter
 from stream.curve import read_server_keys
+from stream.elan import ElanWriter
 from stream.events import Message
 from stream.fleet import Fleet, UnopenedSource
 from stream.gallery import GalleryWatcher
@@ -120,6 +122,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="DIR",
         help="record the run so that `signspot replay` can repeat it; of several streams each in a folder of its name",
+    )
+    keep.add_argument(
+        "--captions",
+        type=Path,
+        metavar="FILE",
+        help="write what is stable of the transcript as captions, WebVTT (.vtt) or SRT (.srt); of several streams each in a "
+        "file with its name",
+    )
+    keep.add_argument(
+        "--elan",
+        type=Path,
+        metavar="FILE",
+        help="write detections and transcript as tiers of an ELAN document (.eaf); of several streams each in its own",
     )
     keep.add_argument(
         "--show", action="store_true", help="open a window a stream with the video, skeleton and scores"
@@ -230,12 +245,19 @@ def run_sources(
             if args.record_run:
                 ledger = LedgerWriter(args.record_run / name if several else args.record_run)
                 recorder = stack.enter_context(Recorder(ledger.events_file))
+            own: list[Callable[[Message], None]] = [recorder.write] if recorder else []
+            if args.captions:
+                captions = CaptionWriter(_own_file(args.captions, name, several))
+                own.append(stack.enter_context(captions).take)
+            if args.elan:
+                elan = ElanWriter(_own_file(args.elan, name, several), media=_file_of(source))
+                own.append(stack.enter_context(elan).take)
             pipelines[name] = Pipeline(
                 source=source,
                 estimator=estimator,
                 encoders=encoders,
                 stamper=Stamper(name, epoch),
-                sinks=[*sinks, recorder.write] if recorder else sinks,
+                sinks=[*sinks, *own],
                 galleries=GalleryWatcher(args.gallery) if args.gallery else None,
                 options=Options(landmarks=args.landmarks, preview=args.preview, mirrored=args.mirrored),
                 ledger=ledger,
@@ -262,6 +284,16 @@ def run_sources(
     for name, error in failures.items():
         sys.stderr.write(f"signspot: {name}: {_told(error)}\n")
     return 1 if failures else 0
+
+
+def _file_of(source: Source) -> Path | None:
+    path = Path(source.name)
+    return path if path.is_file() else None
+
+
+def _own_file(path: Path, stream: str, several: bool) -> Path:
+    """The file of one stream: `talk.vtt`, or of several `talk-cam1.vtt`."""
+    return path.with_name(f"{path.stem}-{stream}{path.suffix}") if several else path
 
 
 def _told(error: Exception) -> str:
