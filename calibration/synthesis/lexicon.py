@@ -190,10 +190,17 @@ class LexiconSampler:
         """`count` signs; the same seed gives the same signs."""
         rng = np.random.default_rng([self.seed, 2])
         forms: list[SignForm] = []
+        numbers: dict[str, int] = {}
+        taken = np.array(
+            [[numbers.setdefault(word, len(numbers)) for word in key] for key in self._taken], np.int32
+        )
+        taken = np.concatenate([taken.reshape(-1, 9), np.zeros((count, 9), np.int32)])
         while len(forms) < count:
             form = _random_form(rng, f"{self.prefix}{self.seed}-{len(forms):04}")
             key = main_parameters(form)
-            if all(sum(a != b for a, b in zip(key, other, strict=True)) >= 2 for other in self._taken):
+            own = np.array([numbers.setdefault(word, len(numbers)) for word in key], np.int32)
+            if ((taken[: len(self._taken)] != own).sum(1) >= 2).all():
+                taken[len(self._taken)] = own
                 self._taken.append(key)
                 forms.append(form)
         return forms

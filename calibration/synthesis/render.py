@@ -156,11 +156,11 @@ class Renderer:
         self._size = (width, height)
         self._backdrop = appearance.background(width, height).astype(np.float32)
         context = _context()
-        self._keep, faces = _upper_half(body)
-        self._parts = _parts(body)[self._keep]
+        self._keep, faces = upper_half(body)
+        self._parts = parts(body)[self._keep]
         rest = body.vertices[self._keep]
-        normals = _normals(body.vertices, body.faces)[self._keep]
-        self._thickness = _thickness(body, appearance, rest, self._parts)[:, None] * normals
+        facing = normals(body.vertices, body.faces)[self._keep]
+        self._thickness = thickness(body, appearance, rest, self._parts)[:, None] * facing
         self._actions = {name: offsets[self._keep] for name, offsets in body.actions.items()}
         self._rest = rest
         program = context.program(vertex_shader=VERTEX, fragment_shader=FRAGMENT)
@@ -168,7 +168,7 @@ class Renderer:
             np.ascontiguousarray(rest + self._thickness).astype("f4").tobytes(), dynamic=True
         )
         fixed = np.concatenate(
-            [rest, normals, body.weight_bones[self._keep], body.weights[self._keep], self._parts[:, None]], 1
+            [rest, facing, body.weight_bones[self._keep], body.weights[self._keep], self._parts[:, None]], 1
         ).astype("f4")
         self._vertices = context.vertex_array(
             program,
@@ -207,7 +207,7 @@ class Renderer:
             "stripe": look.shirt_stripe, "light": tuple(light), "key": tuple(look.key_strength * warm),
             "fill": tuple(look.fill_strength * warm), "eye": tuple(eye), "apart": float(2 * eye[0]),
             "nose": tuple(body.face_points["nose"]), "neck": tuple(body.heads[body.index("neck01")]),
-            "arm": tuple(body.heads[body.index("upperarm01.L")]), "sleeve_end": _sleeve_end(body, look),
+            "arm": tuple(body.heads[body.index("upperarm01.L")]), "sleeve_end": sleeve_end(body, look),
             "trousers": look.trousers, "waist": float(body.heads[body.index("upperleg01.L")][2]) + 0.03,
             "opening": look.neckline_m, "hair_length": look.hair_length, "stripes": look.stripes_per_m,
         }  # fmt: skip
@@ -247,7 +247,7 @@ class Renderer:
         return (drawn[:, :, :3] + (1 - cover) * self._backdrop).clip(0, 255).astype(np.uint8)
 
 
-def _upper_half(body: Body) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def upper_half(body: Body) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Vertices above the knees, and the triangles between them: what is lower is never in view."""
     high = body.vertices[:, 2] > body.heads[body.index("lowerleg01.L")][2]
     arms = np.array([any(word in body.bones[b] for word in ("arm", "wrist", "finger", "metacarpal")) for b in body.weight_bones[:, 0]])  # fmt: skip
@@ -257,7 +257,33 @@ def _upper_half(body: Body) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     return np.flatnonzero(kept), number[faces]
 
 
-def _parts(body: Body) -> NDArray[np.float32]:
+def merged(
+    body: Body, kept: NDArray[np.int64], faces: NDArray[np.int64], grain_m: float
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Fewer vertices, and the triangles that are left between them: one a cell, bone and side that its skin looks to.
+
+    Vertex clustering (Rossignac and Borrel, "Multi-resolution 3D approximations", 1993).
+
+    Args:
+        body: the signer's.
+        kept: (V,) vertices.
+        faces: (F, 3) triangles, numbers among `kept`.
+        grain_m: size of a cell, metres; that of hands is half of it.
+    """
+    part = parts(body)[kept]
+    cell = np.where(part == HAND, grain_m / 2, grain_m)[:, None]
+    bone = np.where(part == HAND, body.weight_bones[kept, 0], 0)
+    front = normals(body.vertices, body.faces)[kept, 1] < 0
+    keys = np.concatenate(
+        [np.floor(body.vertices[kept] / cell), part[:, None], bone[:, None], front[:, None]], 1
+    )
+    _, first, owner = np.unique(keys.astype(np.int64), axis=0, return_index=True, return_inverse=True)
+    joined = owner.reshape(-1)[faces]
+    a, b, c = joined.T
+    return kept[first], joined[(a != b) & (b != c) & (c != a)]
+
+
+def parts(body: Body) -> NDArray[np.float32]:
     """Which part of the body each vertex belongs to."""
     of_bone = np.zeros(len(body.bones), np.float32)
     for number, name in enumerate(body.bones):
@@ -272,13 +298,13 @@ def _parts(body: Body) -> NDArray[np.float32]:
     return np.asarray(of_bone[body.weight_bones[:, 0]])
 
 
-def _sleeve_end(body: Body, look: Appearance) -> float:
+def sleeve_end(body: Body, look: Appearance) -> float:
     """How far from the shoulder joint the sleeve reaches at rest, metres."""
     shoulder, wrist = body.heads[body.index("upperarm01.L")], body.heads[body.index("wrist.L")]
     return float(np.linalg.norm(wrist - shoulder) * look.sleeve * 0.97)
 
 
-def _thickness(body: Body, look: Appearance, rest: Array, parts: Array) -> Array:
+def thickness(body: Body, look: Appearance, rest: Array, parts: Array) -> Array:
     """How far cloth and hair stand off the skin, metres (V,)."""
     eye = body.heads[body.index("eye.L")]
     apart = 2 * float(eye[0])
@@ -287,7 +313,7 @@ def _thickness(body: Body, look: Appearance, rest: Array, parts: Array) -> Array
     along = np.linalg.norm(np.stack([beside, rest[:, 1], rest[:, 2]], 1) - shoulder, axis=1)
     away = np.linalg.norm(rest - body.heads[body.index("neck01")], axis=1)
     cloth = ((parts == TRUNK) & (away > look.neckline_m + 0.012)) | (
-        (parts == ARM) & (along < _sleeve_end(body, look))
+        (parts == ARM) & (along < sleeve_end(body, look))
     )
     up, back = (rest[:, 2] - eye[2]) / apart, (rest[:, 1] - eye[1]) / apart
     hairy = (parts == HEAD) & (
@@ -297,10 +323,10 @@ def _thickness(body: Body, look: Appearance, rest: Array, parts: Array) -> Array
     return np.asarray(np.where(cloth, 0.006, np.where(hairy, volume, 0.0)), np.float32)
 
 
-def _normals(vertices: Array, faces: NDArray[np.int32]) -> Array:
+def normals(vertices: Array, faces: NDArray[np.int32]) -> Array:
     corners = vertices[faces]
     flat = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    normals = np.zeros_like(vertices)
+    total = np.zeros_like(vertices)
     for corner in range(3):
-        np.add.at(normals, faces[:, corner], flat)
-    return np.asarray(normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12), np.float32)
+        np.add.at(total, faces[:, corner], flat)
+    return np.asarray(total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-12), np.float32)
