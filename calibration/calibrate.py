@@ -145,7 +145,11 @@ def calibrate(
         played = []
         for path in files:
             ticks = ticks_of(
-                path, estimator, mirrored=mirrored, progress=partial(tell, f"playing {path.name}")
+                path,
+                estimator,
+                mirrored=mirrored,
+                pictures=any(one.pictures for one in used),
+                progress=partial(tell, f"playing {path.name}"),
             )
             played.append(_play(ticks, used, own[path]))
     edition = _normalised(edition, used, played)

@@ -19,7 +19,7 @@ import numpy as np
 from calibration.thresholds import Alike, with_thresholds
 from calibration.trim import Trim, trim
 from engines.encoders import DEFAULT_ENCODERS, Encoder, load_encoders
-from engines.errors import ClipError, ConfigError, GalleryMismatch, SignspotError
+from engines.errors import ClipError, ConfigError, GalleryError, GalleryMismatch, SignspotError
 from engines.landmarks import LandmarkTrack
 from engines.pose.choice import HOLISTIC, open_pose
 from stream.gallery import Exemplars, Gallery, Take
@@ -124,7 +124,8 @@ def enrol_clips(
         ready = loaded_encoders(edition, encoders, estimator.name)
     taught: list[tuple[Enrolled, LandmarkTrack]] = []
     failed: list[Failed] = []
-    for gloss, clip, result in _posed(clips, processes, pose, progress):
+    pictures = any(one.pictures for one in ready.values())
+    for gloss, clip, result in _posed(clips, processes, pose, pictures, progress):
         if isinstance(result, str):
             failed.append(Failed(gloss, clip, result))
             continue
@@ -152,10 +153,11 @@ def enrol_clips(
 def rebuild(
     path: Path, *, encoders: Sequence[str] = DEFAULT_ENCODERS, progress: Progress | None = None
 ) -> tuple[Gallery, list[Alike]]:
-    """Embed a gallery's landmarks anew, with the encoders as they are now; no clip is needed.
+    """Embed a gallery's landmarks and kept pictures anew, with the encoders as they are now; no clip is needed.
 
     Raises:
-        GalleryError: the gallery or its landmarks cannot be read or written.
+        GalleryError: the gallery or its landmarks cannot be read or written, or an encoder needs pictures that were
+            not kept.
         GalleryMismatch: the landmarks were made by different pose estimators.
     """
     edition = Gallery.load_sources(path)
@@ -186,6 +188,13 @@ def _embedded(gallery: Gallery, encoder: Encoder, progress: Progress | None) -> 
         np.zeros(0, np.int32),
         np.zeros(0, np.int32),
     )
+    blind = sorted({take.gloss for take in gallery.takes if encoder.pictures and not take.pictures})
+    if blind:
+        raise GalleryError(
+            f"the gallery {gallery.path} keeps no pictures of {', '.join(blind[:5])}"
+            f"{f' and {len(blind) - 5} others' if len(blind) > 5 else ''}, and {encoder.name} looks at pictures: enrol "
+            f"these signs again from their clips, with --encoder {encoder.name} beside the others"
+        )
     for index, take in enumerate(gallery.takes):
         empty = with_exemplars(empty, encoder, index, take, gallery.landmarks(take))
         if progress is not None:
@@ -206,8 +215,9 @@ def with_exemplars(
         track: the take's landmarks.
     """
     spans = exemplar_spans(take.first_tick, take.last_tick)
-    ticks = np.stack([encoder.prepare(track.at(tick)) for tick in range(take.last_tick)])
-    vectors = encoder.embed([ticks[first:last] for first, last in spans])
+    begin = min(first for first, _ in spans)
+    ticks = np.stack([encoder.prepare(track.at(tick)) for tick in range(begin, take.last_tick)])
+    vectors = encoder.embed([ticks[first - begin : last - begin] for first, last in spans])
     return Exemplars(
         exemplars.fingerprint,
         np.concatenate([exemplars.vectors, vectors]),
@@ -229,8 +239,9 @@ def _with_takes(
     for name, encoder in encoders.items():
         if name not in exemplars:  # an encoder that is new to the gallery has to learn the old signs too
             exemplars[name] = _embedded(edition, encoder, None)
+    shown = [edition.keep_pictures(track) for _, track in taught]
     takes = list(edition.takes)
-    for (one, track), landmarks in zip(taught, kept, strict=True):
+    for (one, track), landmarks, pictures in zip(taught, kept, shown, strict=True):
         take = Take(
             gloss=one.gloss,
             clip=one.clip.name,
@@ -239,6 +250,7 @@ def _with_takes(
             estimator=track.estimator,
             enrolled_utc=now,
             landmarks=landmarks,
+            pictures=pictures,
         )
         for name, encoder in encoders.items():
             exemplars[name] = with_exemplars(exemplars[name], encoder, len(takes), take, track)
@@ -282,12 +294,12 @@ def check_fit(edition: Gallery, encoders: Mapping[str, Encoder]) -> None:
 
 
 def _posed(
-    clips: Sequence[tuple[str, Path]], processes: int, pose: str, progress: Progress | None
+    clips: Sequence[tuple[str, Path]], processes: int, pose: str, pictures: bool, progress: Progress | None
 ) -> Iterator[tuple[str, Path, tuple[LandmarkTrack, Trim] | str]]:
     """Landmarks and trim of each clip, or why there are none, in the order in which they are done."""
     if processes <= 1 or len(clips) == 1:
         for gloss, clip in clips:
-            _start_worker(pose, None)
+            _start_worker(pose, pictures, None)
             told = (lambda share, gloss=gloss: progress(gloss, share)) if progress is not None else None
             yield gloss, clip, _pose(clip, told)
         return
@@ -296,7 +308,7 @@ def _posed(
     )  # a fork would inherit the threads of mediapipe and ONNX Runtime
     told_queue = context.Queue() if progress is not None else None
     count = min(processes, len(clips))
-    with ProcessPoolExecutor(count, context, _start_worker, (pose, told_queue)) as pool:
+    with ProcessPoolExecutor(count, context, _start_worker, (pose, pictures, told_queue)) as pool:
         waiting: dict[Future[Any], tuple[str, Path]] = {
             pool.submit(_pose_and_tell, number, clip): (gloss, clip)
             for number, (gloss, clip) in enumerate(clips)
@@ -323,13 +335,13 @@ _worker: dict[str, Any] = {}
 """What a worker process keeps from clip to clip: its pose estimator, and the queue to tell progress by."""
 
 
-def _start_worker(pose: str, told: Any) -> None:
+def _start_worker(pose: str, pictures: bool, told: Any) -> None:
     if multiprocessing.parent_process() is not None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
     if _worker.get("pose") != pose:
         # One process a core works on clips already, so a network gets one thread.
         _worker.update(pose=pose, estimator=open_pose(pose, threads=1))
-    _worker["told"] = told
+    _worker.update(told=told, pictures=pictures)
     if told is not None:
         told.cancel_join_thread()  # a worker that is done waits for nobody to read what it told
 
@@ -341,7 +353,9 @@ def _pose_and_tell(number: int, clip: Path) -> tuple[LandmarkTrack, Trim] | str:
 
 def _pose(clip: Path, progress: Callable[[float], None] | None) -> tuple[LandmarkTrack, Trim] | str:
     try:
-        track = track_of(clip, estimator=_worker["estimator"], progress=progress)
+        track = track_of(
+            clip, estimator=_worker["estimator"], pictures=_worker["pictures"], progress=progress
+        )
         return track, trim(track)
     except ClipError as error:
         return f"{clip}: {error}"
@@ -373,4 +387,5 @@ def mirror_image(track: LandmarkTrack) -> LandmarkTrack:
         part = part.copy()
         part[..., 0] = -part[..., 0] if name.endswith("world") else 1 - part[..., 0]
         flipped[name] = part
+    flipped["crops"] = tuple(None if crop is None else crop.turned() for crop in track.crops)
     return replace(track, **flipped)

@@ -104,7 +104,7 @@ def explain(
 def _scored(
     clip: Path, encoders: Sequence[Encoder], estimator: PoseEstimator, similarity: Similarity
 ) -> Iterator[tuple[Tick, Scores]]:
-    stage = PoseStage(estimator)
+    stage = PoseStage(estimator, pictures=any(encoder.pictures for encoder in encoders))
     buffers = {encoder.name: WindowBuffer(encoder.window_lengths) for encoder in encoders}
     for frame in read_frames(clip):
         for tick in stage.pose(frame) if stage.wants(frame, FULL_QUALITY) else ():

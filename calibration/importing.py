@@ -15,7 +15,7 @@ import numpy as np
 from engines.bundle import Card, ModelBundle
 from engines.checkpoints import Checkpoint, check_layout, read_checkpoint
 from engines.errors import CheckpointError, MissingExtra
-from engines.features import PICTURES, features_named
+from engines.features import I3D, PICTURES, features_named
 from engines.sam_slr import STREAMS, features_version
 from engines.ticks import WINDOW_TICKS
 
@@ -75,7 +75,7 @@ def _i3d(
     return Kind(
         what=what,
         published=published,
-        features=PICTURES,
+        features=I3D.name,
         layout=layout,
         build=build,
         output="the perceptron's embedding" if perceptron else "what the classifier reads, unit length",
@@ -133,7 +133,7 @@ def import_checkpoint(path: Path, kind: str, out: Path) -> ModelBundle:
         _check_groups(checkpoint)
     network = one.build(checkpoint.tensors).eval()
     model, dimension = _exported(network, one, checkpoint)
-    pictures = one.features == PICTURES
+    pictures = one.features in PICTURES
     card = Card(
         name=kind,
         dimension=dimension,
@@ -144,7 +144,7 @@ def import_checkpoint(path: Path, kind: str, out: Path) -> ModelBundle:
         licence="that of the checkpoint: ask its publisher",
         notes=f"{one.what}, imported. An embedding is {one.output}. Checkpoints of this layout: {one.published}. "
         + (
-            "Takes 16 pictures uint8 (224, 224, 3), RGB, at 25 Hz. Runs as an engine; no command feeds pictures yet."
+            "Takes 16 crops of the signer, uint8 (224, 224, 3) RGB, at 25 Hz. Not measured by Signspot."
             if pictures
             else "Windows are 16 ticks at 25 Hz; its authors used 100 to 150 frames. Not measured by Signspot."
         ),
@@ -172,7 +172,7 @@ def _exported(network: nn.Module, kind: Kind, checkpoint: Checkpoint) -> tuple[b
     from engines.runtime.onnxruntime import OnnxRuntimeEngine
 
     rng = np.random.default_rng(0)
-    if kind.features == PICTURES:
+    if kind.features in PICTURES:
         from engines.networks.i3d import COLOURS, FRAMES, SIZE
 
         windows = rng.integers(0, 256, (1, FRAMES, SIZE, SIZE, COLOURS), np.uint8)

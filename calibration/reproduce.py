@@ -139,10 +139,11 @@ def reproduce(
         with contextlib.closing(open_pose(pose)) as estimator:
             ready = loaded_encoders(gallery, encoders, estimator.name)
             videos = []
+            pictures = any(one.pictures for one in ready.values())
             for number, (name, path) in enumerate(challenge.videos.items()):
                 told(f"posing {name}", number / len(challenge.videos))
                 digest = fingerprint_of(path)
-                track = _posed(path, digest, estimator, cache)
+                track = _posed(path, digest, estimator, None if pictures else cache, pictures=pictures)
                 videos.append(Video(name, digest, track, challenge.truth[name]))
         return Reproduced(search(gallery, ready, videos, k=k, progress=told), failed)
 
@@ -180,8 +181,16 @@ def search(
     return Searched(alone, _score(fused, videos), _score(final, videos), taken, final)
 
 
-def _posed(path: Path, digest: str, estimator: PoseEstimator, cache: Path) -> LandmarkTrack:
-    """Landmarks of a video, from an earlier run where there are any; the file's name keeps the first tick."""
+def _posed(
+    path: Path, digest: str, estimator: PoseEstimator, cache: Path | None, *, pictures: bool
+) -> LandmarkTrack:
+    """Landmarks of a video, from an earlier run where there are any; the file's name keeps the first tick.
+
+    Pictures are of no earlier run: the cache holds landmarks alone.
+    """
+    if cache is None:
+        estimator.reset()
+        return track_of(path, estimator=estimator, pictures=pictures)
     stem = f"{estimator.name}-{digest[:32]}-from-"
     for kept in sorted(cache.glob(f"{stem}*.npz")):
         with contextlib.suppress(NotLandmarks, ValueError):
@@ -280,6 +289,7 @@ def _with_best(
                 estimator=track.estimator,
                 enrolled_utc=now,
                 landmarks=gallery.keep_landmarks(track),
+                pictures=gallery.keep_pictures(track),
                 transferred=Transfer(
                     video=name, video_sha256=video.sha256, first_tick=first, last_tick=last, score=evidence
                 ),

@@ -32,6 +32,7 @@ def ticks_of(
     estimator: PoseEstimator | None,
     *,
     mirrored: bool = False,
+    pictures: bool = False,
     progress: Callable[[float], None] | None = None,
 ) -> Iterator[Tick]:
     """The ticks of a file, as the live path makes them when no frame is dropped.
@@ -39,14 +40,18 @@ def ticks_of(
     Args:
         path: a video, or landmarks as `signspot synth stream` writes them (.npz).
         estimator: poses a video's frames; not needed for landmarks.
-        mirrored: the file shows a mirror image; the landmarks are turned back.
+        mirrored: the file shows a mirror image; landmarks and pictures are turned back.
+        pictures: a video's ticks are to have the signer's crop.
         progress: told the share that is done, 0..1.
 
     Raises:
         SourceError: the video cannot be read.
         NotLandmarks: the .npz holds no landmark track.
     """
-    ticks = _of_track(read_track(path), progress) if is_track(path) else _of_video(path, estimator, progress)
+    if is_track(path):
+        ticks = _of_track(read_track(path), progress)
+    else:
+        ticks = _of_video(path, estimator, pictures, progress)
     for tick in ticks:
         yield replace(tick, landmarks=_turned(tick.landmarks)) if mirrored else tick
     if progress is not None:
@@ -68,11 +73,14 @@ def _of_track(track: LandmarkTrack, progress: Callable[[float], None] | None) ->
 
 
 def _of_video(
-    path: Path, estimator: PoseEstimator | None, progress: Callable[[float], None] | None
+    path: Path,
+    estimator: PoseEstimator | None,
+    pictures: bool,
+    progress: Callable[[float], None] | None,
 ) -> Iterator[Tick]:
     if estimator is None:
         raise ValueError(f"{path} is a video: it needs a pose estimator")
-    stage = PoseStage(estimator)
+    stage = PoseStage(estimator, pictures=pictures)
     length_s = seconds_of(path)
     some = False
     for frame in read_frames(path):

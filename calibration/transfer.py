@@ -141,11 +141,14 @@ def transfer(
             estimator = stack.enter_context(contextlib.closing(open_pose(pose)))
         ready = loaded_encoders(edition, encoders, estimator.name if estimator else _estimator(edition))
         Similarity(edition, list(ready.values()))  # what does not fit is said before the long work
+        pictures = any(one.pictures for one in ready.values())
         posed = []
         for path in {path.resolve(): path for path in videos}.values():
             video = _Video(path, fingerprint_of(path))
             told = pace.next(f"posing {path.name}")
-            video.ticks = list(ticks_of(path, estimator, mirrored=mirrored, progress=told))
+            ticks = ticks_of(path, estimator, mirrored=mirrored, pictures=pictures, progress=told)
+            # Frames are not held, and matches are embedded from what the gallery will keep of them.
+            video.ticks = [replace(tick, landmarks=tick.landmarks.kept()) for tick in ticks]
             _check_estimator(edition, video)
             posed.append(video)
     found: list[tuple[Match, LandmarkTrack]] = []
@@ -353,6 +356,7 @@ def _with_matches(
             estimator=track.estimator,
             enrolled_utc=now,
             landmarks=edition.keep_landmarks(track) if keep else "",
+            pictures=edition.keep_pictures(track) if keep else "",
             transferred=Transfer(
                 video=match.video,
                 video_sha256=match.video_sha256,

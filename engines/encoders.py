@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 import numpy as np
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from engines.bundle import ModelBundle, bundle_folder, shipped_folder
 from engines.choice import AUTO, open_engine
 from engines.errors import BundleError
-from engines.features import features_named
+from engines.features import Pictures, seen_by
 from engines.landmarks import Landmarks
 from engines.pose.choice import family
 from engines.resampling import TICKS
@@ -49,6 +49,11 @@ class Encoder(Protocol):
         ...
 
     @property
+    def pictures(self) -> bool:
+        """Whether it looks at the signer's crop: landmarks have to come with one."""
+        ...
+
+    @property
     def fingerprint(self) -> str:
         """Hash over weights, pose estimator, features and window lengths; a gallery made by another is refused."""
         ...
@@ -62,11 +67,11 @@ class Encoder(Protocol):
         """Where the network runs, and why not somewhere better."""
         ...
 
-    def prepare(self, landmarks: Landmarks) -> NDArray[np.float32]:
-        """The features of one tick, computed once however many windows it is in. Shape is the encoder's own."""
+    def prepare(self, landmarks: Landmarks) -> NDArray[Any]:
+        """The features of one tick, computed once however many windows it is in. Shape and kind are its own."""
         ...
 
-    def embed(self, windows: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    def embed(self, windows: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
         """Embed windows of prepared ticks.
 
         Args:
@@ -79,7 +84,7 @@ class Encoder(Protocol):
 
 
 class BundleEncoder:
-    """The encoder that a model bundle holds: an SL-GCN on 2D keypoints or 3D joint angles, run by an engine."""
+    """The encoder that a model bundle holds, run by an engine: an SL-GCN on keypoints or angles, an I3D on pictures."""
 
     def __init__(
         self,
@@ -105,7 +110,7 @@ class BundleEncoder:
         """
         card = bundle.card
         try:
-            self._features = features_named(card.features)
+            self._features = seen_by(card.features)
         except BundleError as error:
             raise BundleError(f"{bundle.folder}: {error}") from error
         # Trying out which batches agree also compiles and allocates what is needed, so that no live tick waits for it.
@@ -126,7 +131,8 @@ class BundleEncoder:
         self._mirrored = mirrored
         what = (card.name, card.model_sha256, family(estimator), card.features, card.window_lengths)
         self._fingerprint = hashlib.sha256(msgspec.json.encode(what)).hexdigest()
-        self.embed([np.zeros((TICKS, self._features.rows, 3), np.float32)])
+        nobody = self._features.tick(Landmarks.absent(640, 480, estimator))
+        self._engine.run({self._input: self._features.window_input(np.stack([nobody] * TICKS))[np.newaxis]})
 
     @property
     def name(self) -> str:
@@ -142,6 +148,11 @@ class BundleEncoder:
     def window_lengths(self) -> tuple[int, ...]:
         """Lengths in ticks of the windows that are embedded live."""
         return self._bundle.card.window_lengths
+
+    @property
+    def pictures(self) -> bool:
+        """Whether it looks at the signer's crop."""
+        return isinstance(self._features, Pictures)
 
     @property
     def fingerprint(self) -> str:
@@ -167,15 +178,15 @@ class BundleEncoder:
         """Device, runtime, precision, and why."""
         return self._engine.where()
 
-    def prepare(self, landmarks: Landmarks) -> NDArray[np.float32]:
-        """The features float32 (rows, 3) of one tick: `skeleton.keypoints` or `joints.moment`."""
+    def prepare(self, landmarks: Landmarks) -> NDArray[Any]:
+        """One tick: float32 (rows, 3) of landmarks, or the picture uint8 (size, size, 3), black without a signer."""
         return self._features.tick(landmarks, mirrored=self._mirrored)
 
-    def embed(self, windows: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    def embed(self, windows: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
         """Embed windows of prepared ticks.
 
         Args:
-            windows: B arrays (L, rows, 3), each of any length L >= 2.
+            windows: B arrays (L, ...) of prepared ticks, each of any length L >= 2.
 
         Returns:
             float32 (B, D), rows of unit length, or zero where the network has nothing to say: similar to nothing.
@@ -188,6 +199,8 @@ class BundleEncoder:
         embeddings = np.concatenate([self._engine.run({self._input: part})[self._output] for part in parts])
         for row in embeddings:
             row /= max(np.linalg.norm(row), _TINY)
+        if self.pictures:  # a signer who is lost for most of a window has said nothing
+            embeddings[2 * np.count_nonzero(rows.any((2, 3, 4)), axis=1) < rows.shape[1]] = 0
         return embeddings
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines import joints, kinematics, sam_slr, skeleton
+from engines.crop import Picture
 from engines.errors import BundleError
 from engines.landmarks import Landmarks
 from engines.resampling import TICKS
@@ -75,24 +76,64 @@ SAM_SLR = tuple(
 )
 """For imported checkpoints: in the order of `sam_slr.STREAMS`."""
 KNOWN = {one.name: one for one in (KEYPOINTS, ANGLES, *SAM_SLR)}
-PICTURES = "rgb16x224-1"
-"""Windows of 16 pictures uint8 (224, 224, 3), RGB: what imported I3D networks take. No command feeds them yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pictures:
+    """What an encoder of pictures sees: crops of the signer, as many as its network takes, evenly over the window."""
+
+    name: str  # with its version, as it stands on a model's card
+    count: int  # pictures of a window
+    size: int  # their side, pixels
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """Shape of one window as network input, uint8."""
+        return self.count, self.size, self.size, 3
+
+    def tick(self, landmarks: Landmarks, *, mirrored: bool = False) -> Picture:
+        """One tick uint8 (size, size, 3), RGB; black throughout where nobody is found."""
+        if landmarks.crop is None:
+            return np.zeros((self.size, self.size, 3), np.uint8)
+        picture = landmarks.crop.at(self.size)
+        return np.ascontiguousarray(picture[:, ::-1]) if mirrored else picture
+
+    def window_input(self, window: Picture) -> Picture:
+        """(L, size, size, 3) to network input (count, size, size, 3): the nearest tick to each even instant."""
+        return np.asarray(
+            window[np.round(np.linspace(0, len(window) - 1, self.count)).astype(np.intp)], np.uint8
+        )
+
+
+I3D = Pictures("rgb16x224-1", 16, 224)
+"""What imported I3D networks take."""
+SMALL_I3D = Pictures("rgb8x96-1", 8, 96)
+"""What our own small one takes."""
+PICTURES = {one.name: one for one in (I3D, SMALL_I3D)}
+
+
+def seen_by(name: str) -> Features | Pictures:
+    """What the network of a card sees, landmarks or pictures.
+
+    Raises:
+        BundleError: this version of Signspot does not compute it.
+    """
+    return PICTURES.get(name) or features_named(name)
 
 
 def features_named(name: str) -> Features:
-    """Features by the name on a card.
+    """Features of landmarks by the name on a card.
 
     Raises:
-        BundleError: this version of Signspot does not compute them.
+        BundleError: this version of Signspot does not compute them, or they are pictures.
     """
-    if name == PICTURES:
+    if name in PICTURES:
         raise BundleError(
-            "the network takes pictures, and encoders are fed landmarks alone so far: it can be run through "
-            "engines.runtime, and not as an encoder"
+            f"the network takes pictures ({name}), and this is for networks that take landmarks"
         )
     if name not in KNOWN:
         raise BundleError(
             f"the network was trained on features {name!r}, this version of Signspot computes "
-            f"{', '.join(KNOWN)}: use weights and program of the same version"
+            f"{', '.join((*KNOWN, *PICTURES))}: use weights and program of the same version"
         )
     return KNOWN[name]

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from engines.crop import Crop, KeptCrop
 
 Array = NDArray[np.float32]
 
@@ -38,6 +41,9 @@ class Landmarks:
     width: int  # of the frame, pixels
     height: int  # of the frame, pixels
     estimator: str  # name and version of what made them
+    crop: Crop | None = (
+        None  # the signer's picture; None where nobody is found, or no encoder looks at pictures
+    )
 
     def __post_init__(self) -> None:
         for name, shape in PARTS.items():
@@ -51,6 +57,10 @@ class Landmarks:
         seen = [name for name in ("pose", "left_hand", "right_hand") if self.has(name)]
         return f"Landmarks({'+'.join(seen) or 'nothing'}, {self.width}x{self.height}, {self.estimator})"
 
+    def kept(self) -> Landmarks:
+        """The same without a hold on the frame: its crop is compressed."""
+        return self if self.crop is None else replace(self, crop=self.crop.kept())
+
     def has(self, part: str) -> bool:
         """Whether the part (a key of `PARTS`) was found."""
         return not bool(np.isnan(getattr(self, part)[0, 0]))
@@ -58,7 +68,7 @@ class Landmarks:
     @classmethod
     def absent(cls, width: int, height: int, estimator: str) -> Landmarks:
         """Landmarks of a frame in which nobody is seen: every part NaN."""
-        parts = {name: np.full(shape, np.nan, np.float32) for name, shape in PARTS.items()}
+        parts: dict[str, Any] = {name: np.full(shape, np.nan, np.float32) for name, shape in PARTS.items()}
         return cls(**parts, width=width, height=height, estimator=estimator)
 
 
@@ -76,6 +86,7 @@ class LandmarkTrack:
     height: int
     estimator: str
     start_s: float = 0.0  # stream seconds of the first tick
+    crops: tuple[KeptCrop | None, ...] = ()  # one a tick, None where nobody is found; () without pictures
 
     def __post_init__(self) -> None:
         ticks = len(self.pose)
@@ -83,6 +94,8 @@ class LandmarkTrack:
             value = getattr(self, name)
             if value.shape != (ticks, *shape) or value.dtype != np.float32:
                 raise ValueError(f"{name} must be float32 {(ticks, *shape)}, not {value.dtype} {value.shape}")
+        if self.crops and len(self.crops) != ticks:
+            raise ValueError(f"{len(self.crops)} crops do not go with {ticks} ticks")
 
     def __len__(self) -> int:
         return len(self.pose)
@@ -93,7 +106,8 @@ class LandmarkTrack:
     def at(self, tick: int) -> Landmarks:
         """The landmarks of one tick (views, not copies)."""
         parts = {name: getattr(self, name)[tick] for name in PARTS}
-        return Landmarks(**parts, width=self.width, height=self.height, estimator=self.estimator)
+        crop = self.crops[tick] if self.crops else None
+        return Landmarks(**parts, width=self.width, height=self.height, estimator=self.estimator, crop=crop)
 
     def cut(self, first: int, last: int) -> LandmarkTrack:
         """Ticks `first` to `last`, the last one excluded."""
@@ -104,11 +118,12 @@ class LandmarkTrack:
             height=self.height,
             estimator=self.estimator,
             start_s=self.start_s + first * 0.04,
+            crops=self.crops[first:last],
         )
 
     @classmethod
     def of(cls, ticks: Iterable[Landmarks], start_s: float = 0.0) -> LandmarkTrack:
-        """Stack the landmarks of consecutive ticks.
+        """Stack the landmarks of consecutive ticks, and their crops where any has one.
 
         Raises:
             ValueError: there are none.
@@ -118,6 +133,12 @@ class LandmarkTrack:
             raise ValueError("a landmark track needs at least one tick")
         parts = {name: np.stack([getattr(row, name) for row in rows]) for name in PARTS}
         first = rows[0]
+        crops = tuple(None if row.crop is None else row.crop.kept() for row in rows)
         return cls(
-            **parts, width=first.width, height=first.height, estimator=first.estimator, start_s=start_s
+            **parts,
+            width=first.width,
+            height=first.height,
+            estimator=first.estimator,
+            start_s=start_s,
+            crops=crops if any(crop is not None for crop in crops) else (),
         )

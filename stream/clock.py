@@ -81,7 +81,7 @@ class TickClock:
 
         Between two frames each part is interpolated linearly. A part that only one of the two shows is taken from
         that one by the ticks that are at least as near to it as to the other, and absent in the rest: a hand that
-        drops out is held for half the distance, never moved. Where the picture's size changed, all parts are taken
+        drops out is held for half the distance, never moved. A tick's picture is the nearer frame's. Where the picture's size changed, all parts are taken
         from the nearer frame, since coordinates of two sizes do not mix.
 
         Args:
@@ -144,6 +144,7 @@ def _between(left: Landmarks, right: Landmarks, share: float) -> Landmarks:
     """Landmarks at `share` (0..1) of the way from `left` to `right`."""
     if (left.width, left.height) != (right.width, right.height):
         return left if share < 0.5 else right
+    crop = left.crop if share < 0.5 else right.crop
     weight = np.float32(share)
     parts = {}
     for name in PARTS:
@@ -155,4 +156,4 @@ def _between(left: Landmarks, right: Landmarks, share: float) -> Landmarks:
             parts[name] = before if share <= 0.5 + _ROUNDING_S else after
         else:
             parts[name] = after if share >= 0.5 - _ROUNDING_S else before
-    return Landmarks(**parts, width=right.width, height=right.height, estimator=right.estimator)
+    return Landmarks(**parts, width=right.width, height=right.height, estimator=right.estimator, crop=crop)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-ORDER = ("i3d", "slgcn3d")
-"""Encoders whose stride goes up before the pose rate goes down, in this order (DESIGN.md, section 3)."""
+ORDER = ("slgcn3d",)
+"""Encoders whose stride goes up before the pose rate goes down, after those of pictures (DESIGN.md, section 3)."""
 
 SETTLE_S = 2.0
 """A level is given this long to take effect before a higher one is tried."""
@@ -31,11 +31,16 @@ class Level:
         return self.encoder_strides.get(encoder, 1)
 
 
-def ladder(encoders: Sequence[str]) -> tuple[Level, ...]:
-    """The levels for the encoders in use, from full quality (0) down."""
+def ladder(encoders: Sequence[str], *, pictures: Sequence[str] = ()) -> tuple[Level, ...]:
+    """The levels for the encoders in use, from full quality (0) down.
+
+    Args:
+        encoders: names of all.
+        pictures: names of those that look at pictures: the costliest, and the first to be asked less often.
+    """
     levels = [Level(1)]
     strides: dict[str, int] = {}
-    for name in ORDER:
+    for name in (*pictures, *(name for name in ORDER if name not in pictures)):
         if name not in encoders:
             continue
         for stride in (2, 4):

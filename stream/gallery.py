@@ -3,6 +3,7 @@
     gallery.json            signs, thresholds, where each exemplar comes from; names the exemplars' SHA-256
     exemplars.safetensors   the embedded exemplars of every encoder
     landmarks/*.safetensors the landmarks that they were made from, one unchanging file a take, named by content
+    pictures/*.safetensors  the signer's crops as JPEG, only where an encoder of pictures was taught: they show faces
     clips/                  clips recorded from the live camera
 
 `gallery.json` is what makes an edition valid: new exemplars are written beside the old ones, then the JSON is replaced,
@@ -26,6 +27,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
+from engines.crop import KeptCrop
 from engines.errors import GalleryError, GalleryNotFound
 from engines.landmarks import PARTS, LandmarkTrack
 
@@ -34,6 +36,7 @@ INDEX = "gallery.json"
 EXEMPLARS = "exemplars.safetensors"
 PENDING = "exemplars.safetensors.new"
 LANDMARKS = "landmarks"
+PICTURES = "pictures"
 CLIPS = "clips"
 
 
@@ -58,6 +61,9 @@ class Take(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     enrolled_utc: str  # ISO 8601
     landmarks: str  # file of the whole clip's landmarks, within the gallery
     transferred: Transfer | None = None  # None: enrolled
+    pictures: str = (
+        ""  # file of the whole clip's crops, within the gallery; "" where no encoder looked at any
+    )
 
 
 class Impostors(msgspec.Struct, frozen=True, kw_only=True):
@@ -147,7 +153,7 @@ class Gallery:
         return tuple(self.exemplars)
 
     def landmarks(self, take: Take) -> LandmarkTrack:
-        """The landmarks of the whole clip that a take is from.
+        """The landmarks of the whole clip that a take is from, and its crops where they were kept.
 
         Raises:
             GalleryError: the file is missing or damaged.
@@ -157,10 +163,12 @@ class Gallery:
             tensors = load_tensors(path.read_bytes())
             width, height = (int(value) for value in tensors["size"])
             parts: dict[str, Any] = {name: tensors[name] for name in PARTS}
-            return LandmarkTrack(**parts, width=width, height=height, estimator=take.estimator)
+            crops = _crops(self.path / take.pictures, len(tensors["pose"])) if take.pictures else ()
+            return LandmarkTrack(**parts, width=width, height=height, estimator=take.estimator, crops=crops)
         except (OSError, SafetensorError, KeyError, ValueError) as error:
             raise GalleryError(
-                f"{path}: the landmarks of {take.gloss!r} cannot be read ({error}): enrol the sign again"
+                f"{path}: the landmarks or pictures of {take.gloss!r} cannot be read ({error}): "
+                "enrol the sign again"
             ) from error
 
     def without(self, glosses: Sequence[str]) -> Gallery:
@@ -271,7 +279,7 @@ class Gallery:
             _replace_durably(self.path / INDEX, msgspec.json.format(msgspec.json.encode(index), indent=1))
             os.replace(self.path / PENDING, self.path / EXEMPLARS)
             _sync_folder(self.path)
-            self._remove_unused_landmarks()
+            self._remove_unused()
         except OSError as error:
             raise GalleryError(f"the gallery {self.path} cannot be written: {error}") from error
 
@@ -285,20 +293,39 @@ class Gallery:
             name: np.ascontiguousarray(getattr(track, name)) for name in PARTS
         }
         tensors["size"] = np.array([track.width, track.height], np.int32)
-        content = save_tensors(tensors)
-        name = f"{LANDMARKS}/{_sha256(content)[:24]}.safetensors"
+        return self._keep(LANDMARKS, save_tensors(tensors))
+
+    def keep_pictures(self, track: LandmarkTrack) -> str:
+        """Write a clip's crops into the gallery's folder; returns the name for `Take.pictures`, "" without any.
+
+        Raises:
+            GalleryError: the folder cannot be written.
+        """
+        if not track.crops:
+            return ""
+        jpegs = [b"" if crop is None else crop.jpeg for crop in track.crops]
+        tensors: dict[str, NDArray[np.generic]] = {
+            "jpegs": np.frombuffer(b"".join(jpegs), np.uint8),
+            "sizes": np.array([len(jpeg) for jpeg in jpegs], np.int32),
+            "mirrored": np.array([crop is not None and crop.mirrored for crop in track.crops], np.uint8),
+        }
+        return self._keep(PICTURES, save_tensors(tensors))
+
+    def _keep(self, folder: str, content: bytes) -> str:
+        name = f"{folder}/{_sha256(content)[:24]}.safetensors"
         try:
-            (self.path / LANDMARKS).mkdir(parents=True, exist_ok=True)
+            (self.path / folder).mkdir(parents=True, exist_ok=True)
             _replace_durably(self.path / name, content)
         except OSError as error:
             raise GalleryError(f"the gallery {self.path} cannot be written: {error}") from error
         return name
 
-    def _remove_unused_landmarks(self) -> None:
-        used = {take.landmarks for take in self.takes}
-        for file in (self.path / LANDMARKS).glob("*.safetensors"):
-            if f"{LANDMARKS}/{file.name}" not in used:
-                file.unlink(missing_ok=True)
+    def _remove_unused(self) -> None:
+        used = {name for take in self.takes for name in (take.landmarks, take.pictures)}
+        for folder in (LANDMARKS, PICTURES):
+            for file in (self.path / folder).glob("*.safetensors"):
+                if f"{folder}/{file.name}" not in used:
+                    file.unlink(missing_ok=True)
 
 
 class GalleryWatcher:
@@ -348,6 +375,18 @@ class GalleryWatcher:
             except OSError:
                 stamps.append((0, 0, 0))
         return tuple(stamps)
+
+
+def _crops(path: Path, ticks: int) -> tuple[KeptCrop | None, ...]:
+    """The kept crops of a clip, one a tick."""
+    tensors = load_tensors(path.read_bytes())
+    raw, ends = tensors["jpegs"].tobytes(), np.cumsum(tensors["sizes"])
+    if len(ends) != ticks or ends[-1] != len(raw):
+        raise ValueError(f"{path} holds other pictures than the landmarks are of")
+    return tuple(
+        KeptCrop(raw[end - size : end], bool(mirrored)) if size else None
+        for end, size, mirrored in zip(ends, tensors["sizes"], tensors["mirrored"], strict=True)
+    )
 
 
 def _read(path: Path) -> bytes | None:

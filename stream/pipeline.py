@@ -146,7 +146,8 @@ class Pipeline:
             transcribed=transcriber is not None,
         )
         self._ring = FrameRing(RING_FRAMES)
-        self._governor = Governor(ladder([encoder.name for encoder in encoders]))
+        self._pictures = [encoder.name for encoder in encoders if encoder.pictures]
+        self._governor = Governor(ladder([encoder.name for encoder in encoders], pictures=self._pictures))
         self._queue: queue.Queue[_Posed | None] = queue.Queue(QUEUE_TICKS)
         self._threads: list[threading.Thread] = []
         self._stopping = threading.Event()
@@ -275,7 +276,7 @@ class Pipeline:
     # -- pose ------------------------------------------------------------------------------------------------
 
     def _pose_loop(self, reader: RingReader) -> None:
-        stage = PoseStage(self._estimator)
+        stage = PoseStage(self._estimator, pictures=bool(self._pictures))
         dropped = 0
         while not self._stopping.is_set():
             item = reader.next(timeout_s=0.2)

@@ -80,8 +80,9 @@ def replay(
         )
     swaps = {line.tick: line.folder for line in read_lines(folder) if isinstance(line, GalleryLine)}
     end = end_of(folder)
-    levels = ladder([encoder.name for encoder in encoders])
-    pose = PoseStage(estimator)
+    pictures = [encoder.name for encoder in encoders if encoder.pictures]
+    levels = ladder([encoder.name for encoder in encoders], pictures=pictures)
+    pose = PoseStage(estimator, pictures=bool(pictures))
     transcriber = _transcriber(folder, setup, encoders)
     shared = transcriber.encoders if transcriber is not None else ()
     spotting = SpottingStage(encoders, _gallery(folder, setup.gallery), shared=shared)

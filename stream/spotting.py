@@ -5,7 +5,7 @@ Everything here is the same to the last bit for the same ticks, whatever the mac
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numba
@@ -100,6 +100,8 @@ class Similarity:
                 )
             weight = weights.get(encoder.name, 1.0)
             self._banks[encoder.name] = _bank(gallery, encoder, weight)
+        looking = {encoder.name for encoder in encoders if encoder.pictures}
+        self._leading = [name for name in self._banks if name not in looking] or list(self._banks)
         if not self._banks:
             raise GalleryMismatch(
                 f"the gallery {gallery.path} has exemplars for {', '.join(gallery.encoders) or 'no encoder'}, "
@@ -110,11 +112,15 @@ class Similarity:
     def score(self, windows: Mapping[str, Sequence[Window]], embeddings: Mapping[str, Floats]) -> Scores:
         """Compare one tick's windows with every gloss.
 
+        Encoders of pictures are asked about fewer lengths: beside others they have no windows of their own, and their
+        window of the nearest length speaks for each of the others', if neither is more than twice as long.
+
         Args:
             windows: by encoder; an encoder that did not run on this tick is left out.
             embeddings: by encoder, (B, D), one row a window.
         """
-        spans = sorted({(w.start_tick, w.end_tick) for name in self._banks for w in windows.get(name, ())})
+        leading = [name for name in self._leading if windows.get(name)] or list(self._banks)
+        spans = sorted({(w.start_tick, w.end_tick) for name in leading for w in windows.get(name, ())})
         shape = (len(spans), self._glosses)
         cosine, normal, spread, margin = (np.zeros(shape, np.float32) for _ in range(4))
         total, known = (np.zeros((len(spans), 1), np.float32) for _ in range(2))
@@ -122,8 +128,9 @@ class Similarity:
         nearest = np.empty(1, np.float32)
         for name, bank in self._banks.items():
             own = np.full(shape, np.nan, np.float32)
-            for row, window in enumerate(windows.get(name, ())):
-                place = spans.index((window.start_tick, window.end_tick))
+            for row, place in _votes(spans, windows.get(name, ())):
+                if name not in leading and not embeddings[name][row].any():
+                    continue  # the signer's picture was lost: the others decide
                 _nearest(embeddings[name][row], bank.vectors, bank.gloss, own[place])
                 weight = np.float32(bank.weight)
                 cosine[place] += weight * own[place]
@@ -140,6 +147,21 @@ class Similarity:
         if not known.all():
             return Scores(tuple(spans), cosine, normal, spread, per_encoder)
         return Scores(tuple(spans), cosine, normal, spread, per_encoder, margin / known)
+
+
+def _votes(spans: Sequence[tuple[int, int]], windows: Sequence[Window]) -> Iterator[tuple[int, int]]:
+    """Which window (its row) speaks for which span (its place): its own, else the one of the nearest length."""
+    for place, (first, last) in enumerate(spans):
+        length = last - first + 1
+        near = [
+            (abs(own - length), own, row)
+            for row, window in enumerate(windows)
+            if window.end_tick == last and (own := window.end_tick - window.start_tick + 1)
+        ]
+        if near:
+            _, own, row = min(near)
+            if max(own, length) <= 2 * min(own, length):
+                yield row, place
 
 
 @dataclass(frozen=True, slots=True, eq=False)

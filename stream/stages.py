@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from engines.crop import CropTracker
 from engines.encoders import Encoder
 from engines.pose.base import PoseEstimator
 from stream.clock import Tick, TickClock
@@ -31,8 +32,15 @@ def milliseconds_since(start_ns: int) -> float:
 class PoseStage:
     """Frames in, ticks out: chooses the frames to pose, poses them, interpolates."""
 
-    def __init__(self, estimator: PoseEstimator) -> None:
+    def __init__(self, estimator: PoseEstimator, *, pictures: bool = False) -> None:
+        """Start with no frame seen.
+
+        Args:
+            estimator: poses the frames.
+            pictures: ticks are to have the signer's crop, for encoders that look at pictures.
+        """
         self._estimator = estimator
+        self._crops = CropTracker() if pictures else None
         self._clock = TickClock()
         self.pose_ms = 0.0  # work of the last `estimate`
         self.ticks_ms = 0.0  # work of the last interpolation
@@ -54,7 +62,12 @@ class PoseStage:
         start_ns = time.monotonic_ns()
         if self._clock.breaks(frame.pts_s, frame.connection):
             self._estimator.reset()
+            if self._crops is not None:
+                self._crops.reset()
         landmarks = self._estimator.estimate(frame.image)
+        if self._crops is not None:
+            crop = self._crops.follow(frame.image, landmarks.pose, frame.pts_s)
+            landmarks = replace(landmarks, crop=crop)
         self.pose_ms = milliseconds_since(start_ns)
         start_ns = time.monotonic_ns()
         ticks = self._clock.push(landmarks, frame.pts_s, frame.connection, frame.captured_ns)

@@ -23,13 +23,18 @@ FULL_QUALITY = Level(pose_stride=1)
 
 
 def track_of(
-    path: Path, *, estimator: PoseEstimator | None = None, progress: Callable[[float], None] | None = None
+    path: Path,
+    *,
+    estimator: PoseEstimator | None = None,
+    pictures: bool = False,
+    progress: Callable[[float], None] | None = None,
 ) -> LandmarkTrack:
     """Landmarks of every tick of a clip, as the live path makes them when no frame is dropped.
 
     Args:
         path: a video file.
         estimator: poses the frames, reset first; MediaPipe Holistic by default.
+        pictures: keep the signer's crop of every tick, too.
         progress: told the share that is done, 0..1, after every posed frame (not where the clip's length is unknown).
 
     Returns:
@@ -44,11 +49,11 @@ def track_of(
     frames = read_frames(path)
     if progress is not None:
         frames = _watched(frames, _duration_s(path), progress)
-    return track_of_frames(frames, name=str(path), estimator=estimator)
+    return track_of_frames(frames, name=str(path), estimator=estimator, pictures=pictures)
 
 
 def track_of_frames(
-    frames: Iterable[Frame], *, name: str, estimator: PoseEstimator | None = None
+    frames: Iterable[Frame], *, name: str, estimator: PoseEstimator | None = None, pictures: bool = False
 ) -> LandmarkTrack:
     """Landmarks of every tick of pictures, wherever they come from.
 
@@ -56,6 +61,7 @@ def track_of_frames(
         frames: in order of their times, of one connection.
         name: for the error message.
         estimator: poses the frames, reset first; MediaPipe Holistic by default.
+        pictures: keep the signer's crop of every tick, too.
 
     Raises:
         SourceUnreadable: there is no picture.
@@ -64,7 +70,7 @@ def track_of_frames(
     with contextlib.ExitStack() as stack:
         if estimator is None:
             estimator = stack.enter_context(contextlib.closing(open_pose()))
-        ticks, start_s = _ticks(frames, PoseStage(estimator))
+        ticks, start_s = _ticks(frames, PoseStage(estimator, pictures=pictures))
     if not ticks:
         raise SourceUnreadable(f"{name} has no picture that can be decoded: check that it plays elsewhere")
     return LandmarkTrack.of(ticks, start_s)
@@ -82,7 +88,7 @@ def _ticks(frames: Iterable[Frame], stage: PoseStage) -> tuple[list[Landmarks], 
             seen = tick.landmarks
             missing = tick.index - first - len(ticks)
             ticks += [Landmarks.absent(seen.width, seen.height, seen.estimator)] * missing
-            ticks.append(seen)
+            ticks.append(seen.kept())
     return ticks, first / TICK_HZ
 
 

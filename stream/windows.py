@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ class Window:
 
     start_tick: int  # index of the oldest tick
     end_tick: int  # index of the newest tick
-    features: NDArray[np.float32]  # (L, ...) prepared ticks; a view that holds until the next push
+    features: NDArray[Any]  # (L, ...) prepared ticks; a view that holds until the next push
     lost: bool  # it spans ticks whose landmarks were lost
 
     def __repr__(self) -> str:
@@ -43,24 +44,24 @@ class WindowBuffer:
         if not self.lengths or self.lengths[0] < 2:
             raise ValueError(f"window lengths must be at least 2 ticks, not {self.lengths}")
         self._capacity = self.lengths[-1]
-        self._features: NDArray[np.float32] | None = None
+        self._features: NDArray[Any] | None = None
         self._lost = np.zeros(2 * self._capacity, np.bool_)
         self._count = 0  # ticks of this segment
         self._segment = -1
         self._newest = -1
 
-    def push(self, tick: Tick, features: NDArray[np.float32]) -> list[Window]:
+    def push(self, tick: Tick, features: NDArray[Any]) -> list[Window]:
         """Take in the prepared features of one tick.
 
         Args:
             tick: the newest tick; one of another segment, or that does not follow the last one, clears the buffer.
-            features: the encoder's features of it, of the same shape for every tick.
+            features: the encoder's features of it, of the same shape and kind for every tick.
 
         Returns:
             The windows that end at this tick, the shortest first; fewer than lengths while the segment is young.
         """
         if self._features is None or self._features.shape[1:] != features.shape:
-            self._features = np.zeros((2 * self._capacity, *features.shape), np.float32)
+            self._features = np.zeros((2 * self._capacity, *features.shape), features.dtype)
             self._count = 0
         if tick.segment != self._segment or tick.index != self._newest + 1:
             self._count = 0

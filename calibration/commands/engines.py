@@ -10,7 +10,6 @@ from rich.markup import escape
 
 from calibration.commands import engine_cache
 from calibration.importing import KINDS, import_checkpoint
-from engines.features import PICTURES
 
 SUMMARY = "Import published checkpoints as model bundles; build, list, check and remove engines."
 
@@ -18,10 +17,7 @@ SUMMARY = "Import published checkpoints as model bundles; build, list, check and
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the sub-commands."""
     tasks = parser.add_subparsers(dest="task", required=True, metavar="import|build|list|check|clean")
-    rows = "\n".join(
-        f"  {name:<21} {kind.what}{' *' if kind.features == PICTURES else ''}\n{'':<24}{kind.published}"
-        for name, kind in KINDS.items()
-    )
+    rows = "\n".join(f"  {name:<21} {kind.what}\n{'':<24}{kind.published}" for name, kind in KINDS.items())
     task = tasks.add_parser(
         "import",
         help="a checkpoint of SAM-SLR, I3D, bsldict or BSL-1K",
@@ -29,7 +25,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "a file that would run code is refused. Needs PyTorch: pip install 'signspot[train]'.",
         epilog=f"""kinds:
 {rows}
-  * takes pictures: can be run as an engine, but no command feeds pictures to encoders yet
 
 examples:
   signspot engines import joint_epoch_226_9468.pt --as sam-slr-joint --out sam-slr-joint
@@ -56,11 +51,7 @@ def run(args: argparse.Namespace) -> int:
     console = Console()
     with Console(stderr=True).status("reading, checking, exporting"):
         bundle = import_checkpoint(args.checkpoint, args.kind, args.out)
-    use = (
-        "run it through engines.runtime; no command feeds pictures to encoders yet"
-        if bundle.card.features == PICTURES
-        else f"use it with --encoder {bundle.folder}"
-    )
+    use = f"use it with --encoder {bundle.folder}"
     console.print(
         f"[green]✓[/green] {escape(str(bundle.folder))}: {escape(KINDS[args.kind].what)}, D = {bundle.card.dimension}; "
         f"{escape(use)}",

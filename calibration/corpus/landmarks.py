@@ -5,6 +5,7 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -77,7 +78,7 @@ def read_track(path: Path) -> LandmarkTrack:
     try:
         with np.load(path) as data:
             pose = _unpacked(data["pose"])
-            parts = {name: _unpacked(data[name]) for name in PARTS if name in data.files}
+            parts: dict[str, Any] = {name: _unpacked(data[name]) for name in PARTS if name in data.files}
             for name, shape in PARTS.items():
                 parts.setdefault(name, np.full((len(pose), *shape), np.nan, np.float32))
             width, height = (int(value) for value in data["size"])

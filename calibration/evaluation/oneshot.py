@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,28 @@ from stream.gallery import Impostors
 Array = NDArray[np.float32]
 Embed = Callable[[list[Array]], Array]
 """Windows of prepared ticks (L, rows, 3) to unit rows (N, D), as `Encoder.embed`."""
+
+
+class Labelled(Protocol):
+    """Clips of which is known what they show: a `Corpus`, or `Labels`."""
+
+    @property
+    def gloss(self) -> NDArray[np.int64]:
+        """(clips,) which gloss."""
+        ...
+
+    @property
+    def signer(self) -> NDArray[np.int64]:
+        """(clips,) by whom."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Labels:
+    """The labels of clips alone."""
+
+    gloss: NDArray[np.int64]
+    signer: NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +87,7 @@ def score(corpus: Corpus, embed: Embed) -> OneShot:
     return score_rows(corpus, embed_signs(corpus, embed))
 
 
-def score_rows(corpus: Corpus, rows: Array) -> OneShot:
+def score_rows(corpus: Labelled, rows: Array) -> OneShot:
     """Score embeddings by their cosines: of each gloss the first clip in file order is the exemplar.
 
     Args:
@@ -78,7 +101,7 @@ def score_rows(corpus: Corpus, rows: Array) -> OneShot:
     return _scored(corpus, exemplars, queries, rows[queries] @ rows[exemplars].T)
 
 
-def score_fused(corpus: Corpus, modalities: Sequence[Modality]) -> OneShot:
+def score_fused(corpus: Labelled, modalities: Sequence[Modality]) -> OneShot:
     """Score encoders together as the live path ranks glosses.
 
     Each cosine counts in deviations of its exemplar's impostors above their mean; encoders have their weights.
@@ -101,7 +124,7 @@ def score_fused(corpus: Corpus, modalities: Sequence[Modality]) -> OneShot:
     return _scored(corpus, exemplars, queries, total)
 
 
-def split(corpus: Corpus) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def split(corpus: Labelled) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Clips that are exemplars, in the order of their glosses' numbers, and the clips by other signers than those.
 
     Raises:
@@ -110,7 +133,7 @@ def split(corpus: Corpus) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     _, exemplars = np.unique(corpus.gloss, return_index=True)
     own = dict(zip(corpus.gloss[exemplars].tolist(), exemplars.tolist(), strict=True))
     queries = np.array(
-        [i for i in range(len(corpus)) if corpus.signer[i] != corpus.signer[own[int(corpus.gloss[i])]]],
+        [i for i in range(len(corpus.gloss)) if corpus.signer[i] != corpus.signer[own[int(corpus.gloss[i])]]],
         np.int64,
     )
     if not len(queries):
@@ -126,7 +149,7 @@ def _impostors(bank: Array, index: int, background: Array | None) -> Impostors:
 
 
 def _scored(
-    corpus: Corpus, exemplars: NDArray[np.int64], queries: NDArray[np.int64], scores: Array
+    corpus: Labelled, exemplars: NDArray[np.int64], queries: NDArray[np.int64], scores: Array
 ) -> OneShot:
     right = corpus.gloss[queries][:, None] == corpus.gloss[exemplars][None]
     rank = (scores >= scores[right][:, None]).sum(1) - 1  # a tie is no answer: it counts as wrong

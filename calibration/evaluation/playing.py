@@ -101,7 +101,8 @@ def play(
         SourceError: the video cannot be read.
         GalleryMismatch: gallery and encoders do not fit.
     """
-    pose, spotting, sweep = PoseStage(estimator), SpottingStage(encoders, gallery), _Sweep(gallery, shifts)
+    pose = PoseStage(estimator, pictures=any(encoder.pictures for encoder in encoders))
+    spotting, sweep = SpottingStage(encoders, gallery), _Sweep(gallery, shifts)
     spotted: list[Spotted] = []
     cut_off: list[Spotted] = []
     spans: list[tuple[int, int]] = []

@@ -52,8 +52,12 @@ class Clips:
     sign: NDArray[np.int32]  # (N,) number of the sign, -1 for none
     body: NDArray[np.int32]  # (N,) seed of the body
     ticks: NDArray[np.int32]  # (N, F) tick of each picture, from the first tick of the clip
-    stroke: NDArray[np.int32]  # (N, 2) first tick of the stroke, and the first after it; of no sign the whole clip
-    keypoints: NDArray[np.float16]  # (N, F, 27, 3) where the joints truly are, as `engines.skeleton` orders them
+    stroke: NDArray[
+        np.int32
+    ]  # (N, 2) first tick of the stroke, and the first after it; of no sign the whole clip
+    keypoints: NDArray[
+        np.float16
+    ]  # (N, F, 27, 3) where the joints truly are, as `engines.skeleton` orders them
 
     def __len__(self) -> int:
         return len(self.sign)
@@ -163,7 +167,9 @@ def _scene(rng: np.random.Generator, body_seed: int, signs: Sequence[tuple[int, 
     body = body_of(signer)
     look = Appearance.draw(own, body)
     numbers = {form.gloss: number for number, form in signs}
-    performance = sentences(signer, [form for _, form in signs], seed=own, count=len(signs) // 3, signs=(3, 3))
+    performance = sentences(
+        signer, [form for _, form in signs], seed=own, count=len(signs) // 3, signs=(3, 3)
+    )
     spans = [
         (numbers[sign.gloss], round(sign.start_s * performance.fps), round(sign.end_s * performance.fps))
         for sign in performance.signs
@@ -248,9 +254,14 @@ def _exposed(renderer: SmallRenderer, performance: Performance, tick: int) -> ND
     return total / EXPOSURES
 
 
+_GRAIN = np.random.default_rng(6).standard_normal(2**19, np.float32)
+"""Camera noise to cut pieces from."""
+
+
 def _compressed(rng: np.random.Generator, picture: NDArray[np.float32], noise: float) -> NDArray[np.uint8]:
     """JPEG bytes, camera noise included."""
-    noisy = picture + cv2.randn(np.empty_like(picture), 0, noise)
+    start = int(rng.integers(len(_GRAIN) - picture.size))
+    noisy = picture + _GRAIN[start : start + picture.size].reshape(picture.shape) * np.float32(noise)
     quality = int(rng.integers(75, 96))
     _, raw = cv2.imencode(
         ".jpg", noisy.clip(0, 255).astype(np.uint8)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality]

@@ -19,10 +19,12 @@ from calibration.synthesis.appearance import Appearance
 from calibration.synthesis.body import Body
 from calibration.synthesis.performance import Array
 
-GRAIN_M = 0.016
-"""Skin within a cell of this size is one vertex: about half a pixel of a crop of 112, hands a quarter."""
+GRAIN_M = 0.022
+"""Skin within a cell of this size is one vertex: about two pixels of a crop of 112, hands one."""
 FINER = 2
 """Samples of a pixel along each side."""
+FAR = 1e6
+"""Depth of nothing, metres."""
 _TONES = (np.linspace(0, 1, 256) ** 0.85 * 255).astype(np.float32)
 
 
@@ -90,7 +92,7 @@ class SmallRenderer:
             bones, self._places, self._normals, self._owners, self._shares, self._albedo, self._lens,
             self._lights, self._fine, self._screen, self._shades,
         )  # fmt: skip
-        self._depth[:] = np.inf
+        self._depth[:] = FAR
         _fill(self._faces, self._screen, self._shades, self._depth, self._colour)
         picture = np.empty_like(self._backdrop)
         _resolve(self._depth, self._colour, self._backdrop, _TONES, picture)
@@ -109,7 +111,9 @@ def _painted(body: Body, look: Appearance, rest: Array, parts: Array) -> Array:
 
     def put(where: NDArray[np.bool_], share: NDArray[np.float64] | float, value: object) -> None:
         part = np.broadcast_to(np.asarray(share, np.float64), len(rest))[where, None]
-        colour[where] = (1 - part) * colour[where] + part * np.broadcast_to(np.asarray(value), (len(rest), 3))[where]
+        colour[where] = (1 - part) * colour[where] + part * np.broadcast_to(
+            np.asarray(value), (len(rest), 3)
+        )[where]
 
     head = parts == render.HEAD
     back, up = (y - eye[1]) / apart, (z - eye[2]) / apart
@@ -141,15 +145,18 @@ def _painted(body: Body, look: Appearance, rest: Array, parts: Array) -> Array:
     return np.ascontiguousarray(colour, np.float32)
 
 
-@numba.njit(cache=True)
-def _skin(bones, places, normals, owners, shares, albedo, lens, lights, fine, screen, shades):  # type: ignore[no-untyped-def]
+@numba.njit(cache=True, fastmath=True)
+def _skin(
+    bones: Array, places: Array, normals: Array, owners: NDArray[np.int64], shares: Array, albedo: Array,
+    lens: NDArray[np.float64], lights: Array, fine: int, screen: Array, shades: Array,
+) -> None:  # fmt: skip
     """Vertices to the screen (x, y in fine pixels, depth in metres), and their colours in this light."""
     m = np.empty(12, np.float32)
     for v in range(len(places)):
         m[:] = 0
         for k in range(4):
             share = shares[v, k]
-            if share > 0:
+            if share > 0.01:
                 bone = bones[owners[v, k]]
                 for i in range(3):
                     for j in range(4):
@@ -178,36 +185,55 @@ def _skin(bones, places, normals, owners, shares, albedo, lens, lights, fine, sc
             shades[v, i] = albedo[v, i] * light * rim
 
 
-@numba.njit(cache=True)
-def _fill(faces, screen, shades, depth, colour):  # type: ignore[no-untyped-def]
+@numba.njit(cache=True, fastmath=True)
+def _fill(faces: NDArray[np.int64], screen: Array, shades: Array, depth: Array, colour: Array) -> None:
     """Triangles that face the lens into the fine picture, the nearest wins."""
     side = depth.shape[0]
     for f in range(len(faces)):
         a, b, c = faces[f]
-        ax, ay, bx, by, cx, cy = screen[a, 0], screen[a, 1], screen[b, 0], screen[b, 1], screen[c, 0], screen[c, 1]
+        ax, ay, bx, by, cx, cy = (
+            screen[a, 0],
+            screen[a, 1],
+            screen[b, 0],
+            screen[b, 1],
+            screen[c, 0],
+            screen[c, 1],
+        )
         area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
         if area >= 0:
             continue
         left, right = math.ceil(min(ax, bx, cx) - 0.5), math.floor(max(ax, bx, cx) - 0.5)
         top, bottom = math.ceil(min(ay, by, cy) - 0.5), math.floor(max(ay, by, cy) - 0.5)
-        for row in range(max(top, 0), min(bottom, side - 1) + 1):
-            py = row + 0.5
-            for column in range(max(left, 0), min(right, side - 1) + 1):
-                px = column + 0.5
-                u = ((bx - px) * (cy - py) - (by - py) * (cx - px)) / area
-                v = ((cx - px) * (ay - py) - (cy - py) * (ax - px)) / area
+        left, right, top, bottom = max(left, 0), min(right, side - 1), max(top, 0), min(bottom, side - 1)
+        if left > right or top > bottom:
+            continue
+        share = 1 / area
+        u_across, u_down = (by - cy) * share, (cx - bx) * share  # a's weight from pixel to pixel
+        v_across, v_down = (cy - ay) * share, (ax - cx) * share  # b's
+        px, py = left + 0.5, top + 0.5
+        u_first = ((bx - px) * (cy - py) - (by - py) * (cx - px)) * share
+        v_first = ((cx - px) * (ay - py) - (cy - py) * (ax - px)) * share
+        az, bz, cz = screen[a, 2], screen[b, 2], screen[c, 2]
+        for row in range(top, bottom + 1):
+            u, v = u_first, v_first
+            for column in range(left, right + 1):
                 w = 1 - u - v
-                if u < 0 or v < 0 or w < 0:
-                    continue
-                away = u * screen[a, 2] + v * screen[b, 2] + w * screen[c, 2]
-                if away < depth[row, column]:
-                    depth[row, column] = away
-                    for i in range(3):
-                        colour[row, column, i] = u * shades[a, i] + v * shades[b, i] + w * shades[c, i]
+                if u >= 0 and v >= 0 and w >= 0:
+                    away = u * az + v * bz + w * cz
+                    if away < depth[row, column]:
+                        depth[row, column] = away
+                        for i in range(3):
+                            colour[row, column, i] = u * shades[a, i] + v * shades[b, i] + w * shades[c, i]
+                u += u_across
+                v += v_across
+            u_first += u_down
+            v_first += v_down
 
 
-@numba.njit(cache=True)
-def _resolve(depth, colour, backdrop, tones, picture):  # type: ignore[no-untyped-def]
+@numba.njit(cache=True, fastmath=True)
+def _resolve(
+    depth: Array, colour: Array, backdrop: NDArray[np.uint8], tones: Array, picture: NDArray[np.uint8]
+) -> None:
     """Fine samples to pixels over the backdrop."""
     for row in range(len(picture)):
         for column in range(len(picture)):
@@ -215,7 +241,7 @@ def _resolve(depth, colour, backdrop, tones, picture):  # type: ignore[no-untype
                 total = 0.0
                 for r in range(FINER * row, FINER * row + FINER):
                     for c in range(FINER * column, FINER * column + FINER):
-                        if depth[r, c] < np.inf:
+                        if depth[r, c] < FAR:
                             total += tones[int(min(max(colour[r, c, i], 0.0), 1.0) * 255)]
                         else:
                             total += backdrop[row, column, i]

@@ -324,6 +324,7 @@ def thickness(body: Body, look: Appearance, rest: Array, parts: Array) -> Array:
 
 
 def normals(vertices: Array, faces: NDArray[np.int32]) -> Array:
+    """Unit normals (V, 3) of a mesh's vertices."""
     corners = vertices[faces]
     flat = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     total = np.zeros_like(vertices)

@@ -141,7 +141,7 @@ class HolisticPose:
         # One more warning comes with the first person seen.
         with chatter_muted() if self._muted else nullcontext():
             self._push(np.ascontiguousarray(image))
-        parts = {part: self._part(part) for part in PARTS}
+        parts: dict[str, Any] = {part: self._part(part) for part in PARTS}
         self._muted &= bool(np.isnan(parts["pose"][0, 0]))
         return Landmarks(**parts, width=width, height=height, estimator=self._name)
 

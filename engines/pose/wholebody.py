@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import numba
 import numpy as np
@@ -220,7 +220,7 @@ def simcc_peaks(along_x: Array, along_y: Array) -> tuple[NDArray[np.float64], Ar
 
 
 def _landmarks(points: NDArray[np.float64], scores: Array, width: int, height: int, name: str) -> Landmarks:
-    parts = {part: np.full(shape, np.nan, np.float32) for part, shape in PARTS.items()}
+    parts: dict[str, Any] = {part: np.full(shape, np.nan, np.float32) for part, shape in PARTS.items()}
     shares = points / (width, height)
     if (scores[_POSE[list(_SHOULDERS)]] >= SEEN).any():
         parts["pose"][:, :2] = shares[_POSE]

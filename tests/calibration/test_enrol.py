@@ -254,11 +254,11 @@ def test_workers_whose_progress_nobody_reads_end_all_the_same(clips: dict[str, P
     process.start()
     process.join(60)
     assert process.exitcode == 0
-    assert len(list(_posed(many, 2, "holistic", None))) == 2
+    assert len(list(_posed(many, 2, "holistic", False, None))) == 2
 
 
 def chatter(told: Any) -> None:
     """A worker that tells more than anybody reads."""
-    _start_worker("holistic", told)
+    _start_worker("holistic", False, told)
     for number in range(20_000):
         told.put((number, 0.5))

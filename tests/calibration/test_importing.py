@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,9 @@ from safetensors.torch import save_file  # noqa: E402
 
 from calibration.importing import KINDS, import_checkpoint  # noqa: E402
 from engines.bundle import ModelBundle  # noqa: E402
+from engines.crop import FrameCrop  # noqa: E402
 from engines.encoders import BundleEncoder, load_encoder  # noqa: E402
-from engines.errors import BundleError, CheckpointError  # noqa: E402
+from engines.errors import CheckpointError  # noqa: E402
 from engines.runtime.onnxruntime import OnnxRuntimeEngine  # noqa: E402
 from run_stream import main  # noqa: E402
 from tests.engines.public_networks import (  # noqa: E402
@@ -145,8 +147,12 @@ def test_an_imported_i3d_answers_as_the_public_one(
     windows = pictures(0)
     expected = unit(plainly(public, channels_first(windows, scale, shift)))
     np.testing.assert_allclose(run(bundle, windows), expected, atol=1e-5)
-    with pytest.raises(BundleError, match=r"takes pictures.*not as an encoder"):
-        load_encoder(str(bundle.folder), estimator=ESTIMATOR)
+    encoder = load_encoder(str(bundle.folder), estimator=ESTIMATOR)
+    assert encoder.pictures
+    seen = [replace(signer(0), crop=FrameCrop(picture, 112, 112, 224)) for picture in windows[0]]
+    ticks = np.stack([encoder.prepare(landmarks) for landmarks in seen])
+    np.testing.assert_array_equal(ticks, windows[0])
+    np.testing.assert_allclose(encoder.embed([ticks]), expected, atol=1e-5)
 
 
 # -- a bundle as any other -------------------------------------------------------------------------------------
@@ -319,4 +325,3 @@ def test_the_help_names_every_kind(capsys: pytest.CaptureFixture[str]) -> None:
         main(["engines", "import", "--help"])
     told = capsys.readouterr().out
     assert all(kind in told for kind in KINDS)
-    assert "no command feeds pictures" in told

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -67,7 +68,9 @@ def test_the_command_measures_the_live_transcript(tmp_path: Path, capsys: pytest
     (corpus / "test.tsv").write_text("a\tREGEN WIND\nb\tWIND\n", encoding="utf-8")
     rng = np.random.default_rng(2)
     for name, count in (("a", 2), ("b", 1)):
-        parts = {part: rng.random((50, *size)).astype(np.float32) for part, size in PARTS.items()}
+        parts: dict[str, Any] = {
+            part: rng.random((50, *size)).astype(np.float32) for part, size in PARTS.items()
+        }
         track = LandmarkTrack(**parts, width=640, height=480, estimator="synthetic", start_s=0.0)
         spans = np.linspace(0.2, 1.8, 2 * count, dtype=np.float32).reshape(count, 2)
         save_packed(corpus / f"{name}.npz", track, spans)

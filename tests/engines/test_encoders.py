@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -43,7 +44,7 @@ def signer(seed: int, width: int = 640, height: int = 480) -> Landmarks:
         "left_hand_world": uniform(-0.1, 0.1, (21, 3)),
         "right_hand_world": uniform(-0.1, 0.1, (21, 3)),
     }
-    arrays: dict[str, NDArray[np.float32]] = {name: value.astype(np.float32) for name, value in parts.items()}
+    arrays: dict[str, Any] = {name: value.astype(np.float32) for name, value in parts.items()}
     return Landmarks(**arrays, width=width, height=height, estimator=ESTIMATOR)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.enrol import enrol_clips
-from engines.encoders import BundleEncoder, load_encoder
+from engines.encoders import DEFAULT_ENCODERS, BundleEncoder, load_encoder, load_encoders
 from engines.landmarks import Landmarks
 from engines.pose.mediapipe import HolisticPose
 from stream.demo import gallery_clips
@@ -118,10 +118,12 @@ class Flickering:
         pass
 
 
-def make_gallery(folder: Path, glosses: Sequence[str] = GLOSSES) -> Path:
+def make_gallery(
+    folder: Path, glosses: Sequence[str] = GLOSSES, *, encoders: Sequence[str] = DEFAULT_ENCODERS
+) -> Path:
     """A gallery of some of the demo's signs."""
     clips = gallery_clips()
-    report = enrol_clips(folder, [(gloss, clips[gloss]) for gloss in glosses])
+    report = enrol_clips(folder, [(gloss, clips[gloss]) for gloss in glosses], encoders=encoders)
     assert not report.failed, report.failed
     return folder
 
@@ -135,6 +137,7 @@ def run_pipeline(
     source: Source,
     *,
     gallery: Path | None,
+    encoders: Sequence[str] = DEFAULT_ENCODERS,
     estimator: SlowPose | None = None,
     record: Path | None = None,
     options: Options | None = None,
@@ -149,7 +152,7 @@ def run_pipeline(
     pipeline = Pipeline(
         source=source,
         estimator=pose,
-        encoders=[encoder_for(pose)],
+        encoders=load_encoders(encoders, estimator=pose.name),
         stamper=Stamper("test"),
         sinks=[messages.append],
         galleries=GalleryWatcher(gallery) if gallery else None,
@@ -169,12 +172,13 @@ def run_pipeline(
     return messages
 
 
-def replayed(folder: Path) -> list[Message]:
+def replayed(folder: Path, encoders: Sequence[str] = DEFAULT_ENCODERS) -> list[Message]:
     """What a recorded run gives when it is repeated."""
     messages: list[Message] = []
     pose = SlowPose()
     try:
-        replay(folder, estimator=pose, encoders=[encoder_for(pose)], send=messages.append)
+        ready = load_encoders(encoders, estimator=pose.name)
+        replay(folder, estimator=pose, encoders=ready, send=messages.append)
     finally:
         pose.close()
     return messages

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,7 +26,7 @@ def position(at_s: float) -> float:
 
 def moving(at_s: float, *, absent: tuple[str, ...] = (), size: tuple[int, int] = (640, 480)) -> Landmarks:
     """Landmarks whose every coordinate is the waving hand's position."""
-    parts = {
+    parts: dict[str, Any] = {
         name: np.full(shape, np.nan if name in absent else position(at_s), np.float32)
         for name, shape in PARTS.items()
     }

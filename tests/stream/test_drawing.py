@@ -28,7 +28,7 @@ def nobody(width: int = 640, height: int = 480) -> Landmarks:
 
 def signer() -> Landmarks:
     """Shoulders on one level, the left hand a ring on the picture's right, the right one on its left."""
-    parts = {name: np.full(shape, np.nan, np.float32) for name, shape in PARTS.items()}
+    parts: dict[str, Any] = {name: np.full(shape, np.nan, np.float32) for name, shape in PARTS.items()}
     pose = np.zeros((33, 4), np.float32)
     pose[11] = (0.7, 0.5, 0, 1)
     pose[12] = (0.3, 0.5, 0, 1)

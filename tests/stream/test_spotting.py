@@ -30,6 +30,7 @@ class FakeEncoder:
     dimension = 2
     window_lengths = (16,)
     model_sha256 = "beef"
+    pictures = False
 
     def __init__(self, name: str, fingerprint: str = "f00d") -> None:
         self.name = name
@@ -106,6 +107,23 @@ def test_encoders_are_fused_and_a_missing_one_is_left_out() -> None:
     assert np.isnan(alone.per_encoder["a"][0, 1])
     assert Similarity(gallery, both[:1]).score({"a": [window(20)]}, {"a": towards_0}).cosine[0, 1] == 1.0
     assert similarity.score({}, {}).spans == ()
+
+
+def test_an_encoder_of_pictures_speaks_for_the_windows_nearest_in_length() -> None:
+    gallery = two_signs({"a": exemplars([0, 90], [0, 1]), "rgb": exemplars([60, 90], [0, 1])})
+    looking = FakeEncoder("rgb")
+    looking.pictures = True
+    similarity = Similarity(gallery, [FakeEncoder("a"), looking], weights={"a": 1.0, "rgb": 1.0})
+    rows = np.array([[1, 0], [1, 0], [1, 0]], np.float32)
+    windows = [window(20, 12), window(20, 20), window(20, 40)]
+    scores = similarity.score({"a": windows, "rgb": [window(20, 16)]}, {"a": rows, "rgb": rows[:1]})
+    assert scores.spans == ((-19, 20), (1, 20), (9, 20))  # none of its own length
+    assert scores.per_encoder["rgb"][:, 1] == pytest.approx([np.nan, 0.5, 0.5], nan_ok=True)
+    assert scores.cosine[:, 1] == pytest.approx([1.0, 0.75, 0.75])
+    lost = similarity.score({"a": windows[:1], "rgb": [window(20)]}, {"a": rows[:1], "rgb": 0 * rows[:1]})
+    assert lost.cosine[0, 1] == pytest.approx(1.0)  # without a picture of the signer the others decide
+    alone = Similarity(gallery, [looking]).score({"rgb": [window(20)]}, {"rgb": rows[:1]})
+    assert alone.spans == ((5, 20),)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -34,7 +35,9 @@ class Brightness:
     def estimate(self, image: NDArray[np.uint8]) -> Landmarks:
         if image.shape[0] != 64:
             raise PoseError(f"cannot take {image.shape}")
-        parts = {name: np.full(shape, image.mean(), np.float32) for name, shape in PARTS.items()}
+        parts: dict[str, Any] = {
+            name: np.full(shape, image.mean(), np.float32) for name, shape in PARTS.items()
+        }
         return Landmarks(**parts, width=64, height=64, estimator=self.name)
 
     def reset(self) -> None:

@@ -14,7 +14,7 @@ import math
 import os
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -144,7 +144,7 @@ class BlazePose:
         if self._closed:
             raise PoseError("this pose estimator is closed: reset() opens it again")
         height, width, _ = image.shape
-        found = {name: np.full(shape, np.nan, np.float32) for name, shape in PARTS.items()}
+        found: dict[str, Any] = {name: np.full(shape, np.nan, np.float32) for name, shape in PARTS.items()}
         seen = self._estimate_body(image)
         if seen is None:
             self._hands = [None, None]

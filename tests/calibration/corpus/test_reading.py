@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,7 +24,9 @@ from tests.calibration.corpus.miniature import phoenix_2014, phoenix_2014t
 
 def track(ticks: int = 7) -> LandmarkTrack:
     rng = np.random.default_rng(5)
-    parts = {name: rng.uniform(-1, 1, (ticks, *shape)).astype(np.float32) for name, shape in PARTS.items()}
+    parts: dict[str, Any] = {
+        name: rng.uniform(-1, 1, (ticks, *shape)).astype(np.float32) for name, shape in PARTS.items()
+    }
     parts["left_hand"][2:4] = np.nan
     return LandmarkTrack(**parts, width=640, height=480, estimator="synthetic", start_s=0.0)
 

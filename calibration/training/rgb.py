@@ -1,0 +1,341 @@
+"""Training of the RGB encoder on the synthetic signer's small pictures: deterministic with a seed, resumable.
+
+Triplets (batch-hard) and cross-entropy as for the SL-GCN, clips that show no sign kept away from all signs, and, where
+a teacher is given, likeness to what a trained SL-GCN makes of the same clip's true joints.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from torch.nn import functional as F
+
+from calibration.evaluation.oneshot import Labels, OneShot, score_rows
+from calibration.synthesis.clips import CROP, SIDE, Clips
+from calibration.training.losses import (
+    background_hinge,
+    batch_hard_triplet,
+    cosine_cross_entropy,
+    teacher_distance,
+)
+from calibration.training.trainer import CHECKPOINT, HISTORY, Point
+from engines.errors import ConfigError
+from engines.features import SMALL_I3D
+from engines.networks.small_i3d import SmallI3d, SmallI3dShape
+
+Array = NDArray[np.float32]
+Pixels = NDArray[np.uint8]
+
+AVERAGING = 0.995
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RgbRecipe:
+    """Everything that decides the outcome of a run, besides the clips."""
+
+    seed: int = 0
+    steps: int = 1000
+    signs: int = 24  # different ones in a batch
+    per_sign: int = 2  # clips of each
+    background: int = 6  # clips without a sign more in each batch
+    rate: float = 2e-3
+    warmup: int = 50
+    decay: float = 0.05
+    triplet: float = 0.3  # weight of the triplet loss
+    teaching: float = 4.0  # weight of the likeness to a teacher, where there is one
+    every: int = 100  # steps between measurements and checkpoints
+
+
+class RgbRun:
+    """A training run in a folder: `step()` until `done`, `save()` at any time, and it resumes there."""
+
+    def __init__(
+        self,
+        folder: Path,
+        clips: Clips,
+        dev: Clips,
+        recipe: RgbRecipe,
+        shape: SmallI3dShape | None = None,
+        taught: Array | None = None,
+    ) -> None:
+        """Start a run, or resume the one in the folder.
+
+        Args:
+            folder: for checkpoint and history; made if need be.
+            clips: to train on. A resumed run may have more of the same signs.
+            dev: of other signs by other bodies, for measuring.
+            recipe: how; a resumed run must have the same.
+            shape: size of the network.
+            taught: (clips, D) unit rows that a teacher makes of the clips; None to do without.
+
+        Raises:
+            ConfigError: the folder holds a run of another recipe.
+        """
+        torch.manual_seed(recipe.seed)
+        self.folder, self.clips, self.dev, self.recipe, self.taught = folder, clips, dev, recipe, taught
+        folder.mkdir(parents=True, exist_ok=True)
+        self.by_sign = [np.flatnonzero(clips.sign == sign) for sign in range(int(clips.sign.max()) + 1)]
+        self.usable = np.array([sign for sign, own in enumerate(self.by_sign) if len(own)])
+        self.loose = np.flatnonzero(clips.sign < 0)
+        self.network = SmallI3d(shape)
+        self.network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]  # torch takes it
+        dimension = self.network.shape.dimension
+        self.directions = nn.Parameter(F.normalize(torch.randn(len(self.by_sign), dimension), dim=1))
+        self.reading = nn.Linear(dimension, 1 if taught is None else taught.shape[1], bias=False)
+        self.average = {name: value.clone() for name, value in self.network.state_dict().items()}
+        parts = [*self.network.parameters(), *self.reading.parameters()]
+        matrices = [p for p in parts if p.ndim > 1]
+        vectors = [*(p for p in parts if p.ndim <= 1), self.directions]
+        self.optimizer = torch.optim.AdamW(
+            [{"params": matrices, "weight_decay": recipe.decay}, {"params": vectors, "weight_decay": 0.0}]
+        )
+        self.at = 0
+        self.loss = self.accuracy = 0.0
+        self.history: list[Point] = []
+        if (folder / CHECKPOINT).exists():
+            self._load()
+
+    @property
+    def done(self) -> bool:
+        """Whether all steps are made."""
+        return self.at >= self.recipe.steps
+
+    def step(self) -> None:
+        """One batch."""
+        recipe = self.recipe
+        rng = np.random.default_rng((recipe.seed, self.at))
+        torch.manual_seed(int(rng.integers(2**31)))
+        signs = rng.choice(self.usable, recipe.signs, replace=False)
+        chosen = [
+            rng.choice(self.by_sign[sign], recipe.per_sign, replace=len(self.by_sign[sign]) < recipe.per_sign)
+            for sign in signs
+        ]
+        own = np.concatenate([*chosen, rng.choice(self.loose, recipe.background)])
+        count = recipe.signs * recipe.per_sign
+        labels = torch.from_numpy(self.clips.sign[own].astype(np.int64))
+        for group in self.optimizer.param_groups:
+            group["lr"] = self._rate()
+        pictures = np.stack([seen(self.clips, int(clip), rng) for clip in own])
+        rows = self.network(torch.from_numpy(pictures))
+        cosines = rows @ F.normalize(self.directions, dim=1).T
+        loss = cosine_cross_entropy(cosines[:count], labels[:count]) + background_hinge(cosines[count:])
+        loss = loss + recipe.triplet * batch_hard_triplet(rows, labels)
+        if self.taught is not None:
+            taught = torch.from_numpy(self.taught[own[:count]])
+            loss = loss + recipe.teaching * teacher_distance(self.reading(rows[:count]), taught)
+        self.optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
+        self.optimizer.step()
+        self.at += 1
+        right = (cosines[:count].argmax(1) == labels[:count]).float().mean()
+        self._follow(float(loss.detach()), float(right))
+
+    def averaged(self) -> SmallI3d:
+        """The network with averaged weights, for measuring and export."""
+        network = SmallI3d(self.network.shape)
+        network.load_state_dict(self.average)
+        return network.eval()
+
+    def measure(self) -> OneShot:
+        """One-shot accuracy on the held-out signs and bodies, kept in the history."""
+        found = one_shot(self.averaged(), self.dev)
+        self.history.append(Point(self.at, self.loss, self.accuracy, found.top1, found.top5))
+        return found
+
+    def save(self) -> None:
+        """Write checkpoint and history, each as a whole."""
+        state = {
+            "recipe": asdict(self.recipe),
+            "shape": asdict(self.network.shape),
+            "at": self.at,
+            "loss": self.loss,
+            "accuracy": self.accuracy,
+            "network": self.network.state_dict(),
+            "average": self.average,
+            "directions": self.directions.detach(),
+            "reading": self.reading.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "history": [asdict(point) for point in self.history],
+        }
+        fresh = self.folder / f"{CHECKPOINT}.new"
+        torch.save(state, fresh)
+        os.replace(fresh, self.folder / CHECKPOINT)
+        (self.folder / HISTORY).write_text(json.dumps(state["history"], indent=1) + "\n")
+
+    def _load(self) -> None:
+        state = torch.load(self.folder / CHECKPOINT, weights_only=True)
+        if state["recipe"] != asdict(self.recipe) or state["shape"] != asdict(self.network.shape):
+            raise ConfigError(f"{self.folder} holds a run of another recipe: choose another folder")
+        self.network.load_state_dict(state["network"])
+        self.average = state["average"]
+        self.directions.data.copy_(state["directions"])
+        self.reading.load_state_dict(state["reading"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.at, self.loss, self.accuracy = state["at"], state["loss"], state["accuracy"]
+        self.history = [Point(**point) for point in state["history"]]
+
+    def _rate(self) -> float:
+        recipe = self.recipe
+        cosine = 0.5 * (1 + math.cos(math.pi * self.at / recipe.steps))
+        return recipe.rate * min(1.0, (self.at + 1) / recipe.warmup) * (0.02 + 0.98 * cosine)
+
+    def _follow(self, loss: float, accuracy: float) -> None:
+        share = 0.98 if self.at > 1 else 0.0
+        self.loss = share * self.loss + (1 - share) * loss
+        self.accuracy = share * self.accuracy + (1 - share) * accuracy
+        keep = min(AVERAGING, (1 + self.at) / (10 + self.at))
+        with torch.no_grad():
+            for name, value in self.network.state_dict().items():
+                if value.is_floating_point():
+                    self.average[name].lerp_(value, 1 - keep)
+                else:
+                    self.average[name].copy_(value)
+
+
+def read_rgb_run(folder: Path) -> tuple[SmallI3d, list[Point]]:
+    """A run's network with averaged weights, in evaluation mode, and its measurements.
+
+    Raises:
+        ConfigError: there is no checkpoint in the folder.
+    """
+    if not (folder / CHECKPOINT).is_file():
+        raise ConfigError(
+            f"{folder} holds no training run (no {CHECKPOINT}): train with `signspot train rgb`"
+        )
+    state = torch.load(folder / CHECKPOINT, weights_only=True)
+    network = SmallI3d(SmallI3dShape(**state["shape"]))
+    network.load_state_dict(state["average"])
+    return network.eval(), [Point(**point) for point in state["history"]]
+
+
+def one_shot(network: SmallI3d, clips: Clips) -> OneShot:
+    """One-shot accuracy: strokes of signs, queries by other bodies than the exemplar's."""
+    signs = np.flatnonzero(clips.sign >= 0)
+    return score_rows(labels(clips, signs), embed_strokes(network, clips, signs))
+
+
+def labels(clips: Clips, which: NDArray[np.int64]) -> Labels:
+    """What some clips show: signs are glosses, bodies signers."""
+    return Labels(clips.sign[which].astype(np.int64), clips.body[which].astype(np.int64))
+
+
+def embed_strokes(
+    network: SmallI3d,
+    clips: Clips,
+    which: NDArray[np.int64],
+    *,
+    batch: int = 32,
+    progress: Callable[[int], None] | None = None,
+) -> Array:
+    """Unit rows (len(which), D) of clips, each from begin to end of its stroke."""
+    rows = []
+    with torch.inference_mode():
+        for at in range(0, len(which), batch):
+            pictures = np.stack([seen(clips, int(clip), None) for clip in which[at : at + batch]])
+            rows.append(network(torch.from_numpy(pictures)).numpy())
+            if progress is not None:
+                progress(len(pictures))
+    return np.concatenate(rows)
+
+
+def taught_rows(
+    clips: Clips, teacher: Callable[[list[Array]], Array], progress: Callable[[int], None]
+) -> Array:
+    """What a teacher of keypoints makes of each clip's stroke: unit rows (clips, D); zero where there is no sign.
+
+    Args:
+        clips: with the true joints.
+        teacher: windows of prepared ticks to rows, as `Encoder.embed`.
+        progress: told how many clips are done since the last call.
+    """
+    first = teacher([clips.keypoints[0].astype(np.float32)])
+    rows = np.zeros((len(clips), first.shape[1]), np.float32)
+    for clip in np.flatnonzero(clips.sign >= 0):
+        begin, end = clips.stroke[clip]
+        inside = (clips.ticks[clip] >= begin) & (clips.ticks[clip] < end)
+        if inside.sum() >= 2:
+            rows[clip] = teacher([clips.keypoints[clip][inside].astype(np.float32)])[0]
+        progress(1)
+    return rows
+
+
+def seen(clips: Clips, clip: int, rng: np.random.Generator | None) -> Pixels:
+    """One clip as network input uint8 (8, 96, 96, 3), deformed as signers, cameras and crops do.
+
+    Args:
+        clips: all of them.
+        clip: which.
+        rng: draws window, crop, colours and mirror; None: the stroke as it is.
+    """
+    ticks, (begin, end) = clips.ticks[clip], clips.stroke[clip].astype(float)
+    if rng is not None:
+        length = end - begin
+        begin += rng.uniform(-0.3, 0.15) * length + rng.uniform(-3, 1)
+        end += rng.uniform(-0.15, 0.3) * length + rng.uniform(-1, 3)
+    wanted = np.linspace(begin, max(end - 1, begin + 4), SMALL_I3D.count)
+    nearest = np.abs(ticks[None] - wanted[:, None]).argmin(1)
+    different, place = np.unique(nearest, return_inverse=True)
+    pictures = clips.pictures(clip, [int(one) for one in different])
+    if rng is None:
+        edge = (SIDE - CROP) // 2
+        return pictures[place][:, edge : edge + CROP, edge : edge + CROP]
+    scale = float(np.exp(rng.uniform(-0.14, 0.14))) * CROP / SMALL_I3D.size
+    side = CROP * scale
+    spare = (SIDE - side) / 2
+    x, y = spare + rng.uniform(-1, 1, 2) * max(spare, 0.0)
+    turn = float(rng.normal(0, 0.03))
+    flip = rng.random() < 0.5
+    matrix = _placed(x, y, side, turn, flip)
+    how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    size = (SMALL_I3D.size, SMALL_I3D.size)
+    warped = [
+        cv2.warpAffine(one, matrix, size, flags=how, borderMode=cv2.BORDER_REPLICATE) for one in pictures
+    ]
+    return _coloured(np.asarray(np.stack(warped), np.uint8), rng)[place]
+
+
+def _placed(x: float, y: float, side: float, turn: float, flip: bool) -> NDArray[np.float64]:
+    """From pixels of the crop to pixels of the clip's picture, (2, 3)."""
+    scale = side / SMALL_I3D.size
+    middle = (SMALL_I3D.size - 1) / 2
+    across = np.array([[math.cos(turn), -math.sin(turn)], [math.sin(turn), math.cos(turn)]]) * scale
+    if flip:
+        across[:, 0] = -across[:, 0]
+    centre = np.array([x, y]) + (side - 1) / 2
+    return np.concatenate([across, (centre - across @ [middle, middle])[:, None]], 1)
+
+
+def _coloured(pictures: Pixels, rng: np.random.Generator) -> Pixels:
+    """Another light, another camera: contrast, brightness, white balance, saturation, softness, noise."""
+    gain = np.exp(rng.normal(0, 0.15) + rng.normal(0, 0.06, 3))
+    vivid = float(np.exp(rng.normal(0, 0.25)))
+    mix = np.diag(gain) @ (vivid * np.eye(3) + (1 - vivid) / 3)
+    shift = 118 + rng.normal(0, 12) - 118 * gain
+    stacked = pictures.reshape(-1, pictures.shape[2], 3)  # one below the other
+    flat = cv2.transform(stacked, np.concatenate([mix, shift[:, None]], 1))
+    if rng.random() < 0.3:
+        flat = cv2.GaussianBlur(flat, (0, 0), float(rng.uniform(0.4, 1.0)))
+    start = int(rng.integers(len(_GRAIN) - flat.size))
+    grain = _GRAIN[start : start + flat.size].reshape(flat.shape)
+    noisy = cv2.addWeighted(flat, 1.0, grain, float(rng.uniform(0, 5)) / 32, 0.0, dtype=cv2.CV_8U)
+    return np.asarray(noisy, np.uint8).reshape(pictures.shape)
+
+
+_GRAIN = np.random.default_rng(8).normal(0, 32, 2**20).astype(np.float32)
+"""Noise to cut pieces from: drawing it anew would take a third of the time of a training step."""
+
+
+def loose_rows(network: SmallI3d, clips: Clips, *, batch: int = 32) -> Array:
+    """Unit rows (M, D) of the clips that show no sign."""
+    return embed_strokes(network, clips, np.flatnonzero(clips.sign < 0), batch=batch)
