@@ -23,6 +23,7 @@ from stream.ledger import FrameLine, read_lines
 from stream.pipeline import Pipeline
 from stream.replay import differences
 from stream.sources import open_source, read_frames
+from stream.spotting import Spotted
 from stream.stages import PoseStage, SpottingStage
 from tests.engines.picture_encoder import picture_bundle
 from tests.stream.running import GLOSSES, SlowPose, make_gallery, replayed, run_pipeline, said
@@ -112,7 +113,8 @@ def test_asked_less_often_it_is_left_out_of_the_fusion_in_between(
     gallery: Path, clips: dict[str, Path], encoders: tuple[str, str]
 ) -> None:
     level = ladder(["slgcn2d", "i3d_mlp"], pictures=["i3d_mlp"])[1]
-    spotted, asked = [], []
+    spotted: list[Spotted] = []
+    asked: list[tuple[bool, bool]] = []
     with HolisticPose() as estimator:
         ready = load_encoders(encoders, estimator=estimator.name)
         pose, stage = PoseStage(estimator, pictures=True), SpottingStage(ready, Gallery.load(gallery))
