@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 import numpy as np
@@ -80,6 +80,16 @@ class Encoder(Protocol):
         Returns:
             float32 (B, D), rows of unit length. Each row depends on its own window alone, to the last bit.
         """
+        ...
+
+
+@runtime_checkable
+class SharedEncoder(Protocol):
+    """An encoder whose runs are joined with those of other streams."""
+
+    @property
+    def waited_ms(self) -> float:
+        """How long this thread's last `embed` waited for others, milliseconds."""
         ...
 
 
@@ -173,6 +183,11 @@ class BundleEncoder:
     def idle(self) -> NDArray[np.float32] | None:
         """Embeddings (M, D) of movement that is no signing, unit length; None where the bundle has none."""
         return self._bundle.idle
+
+    @property
+    def waited_ms(self) -> float:
+        """How long this thread's last `embed` waited for other streams' windows, milliseconds."""
+        return self._engine.waited_ms
 
     def where(self) -> Placement:
         """Device, runtime, precision, and why."""

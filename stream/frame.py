@@ -17,6 +17,7 @@ class Frame:
     pts_s: float  # stream seconds; never goes back, continues by the capture clock after a reconnect
     captured_ns: int  # time.monotonic_ns() when the decoded frame became available
     connection: int  # counts the source's connections from 0; frames of two are never mixed
+    decode_ms: float = 0.0  # work of decoding it and making it RGB
 
     def __post_init__(self) -> None:
         if self.image.dtype != np.uint8 or self.image.ndim != 3 or self.image.shape[2] != 3:

@@ -65,16 +65,34 @@ class StageMeters:
         pair[0].add(wait_ms)
         pair[1].add(work_ms)
 
+    def clear(self) -> None:
+        """Forget what was measured so far, a warm-up say."""
+        with self._lock:
+            self._meters = {}
+
     def report(self) -> dict[str, StageLatency]:
         """Percentiles of each stage's wait and work."""
+        return joint_report([self])
+
+    def _taken(self) -> dict[str, tuple[Meter, Meter]]:
         with self._lock:
-            meters = dict(self._meters)
-        report = {}
-        for name, (wait, work) in meters.items():
-            wait_ms, work_ms = percentiles(wait.recent()), percentiles(work.recent())
-            if wait_ms is not None and work_ms is not None:
-                report[name] = StageLatency(wait_ms=wait_ms, work_ms=work_ms, count=work.count)
-        return report
+            return dict(self._meters)
+
+
+def joint_report(meters: Iterable[StageMeters]) -> dict[str, StageLatency]:
+    """Percentiles of each stage's wait and work over several streams."""
+    found: dict[str, list[tuple[Meter, Meter]]] = {}
+    for one in meters:
+        for name, pair in one._taken().items():
+            found.setdefault(name, []).append(pair)
+    report = {}
+    for name, pairs in found.items():
+        wait_ms = percentiles(np.concatenate([wait.recent() for wait, _ in pairs]))
+        work_ms = percentiles(np.concatenate([work.recent() for _, work in pairs]))
+        if wait_ms is not None and work_ms is not None:
+            count = sum(work.count for _, work in pairs)
+            report[name] = StageLatency(wait_ms=wait_ms, work_ms=work_ms, count=count)
+    return report
 
 
 class Rate:

@@ -237,6 +237,11 @@ class Pipeline:
         return self._status
 
     @property
+    def meters(self) -> StageMeters:
+        """Waits and works of this stream's stages."""
+        return self._meters
+
+    @property
     def ring(self) -> FrameRing:
         """The ring of decoded frames, for further readers."""
         return self._ring
@@ -260,6 +265,7 @@ class Pipeline:
             self._zero_us = int(time.time_ns() / 1e3 - age_us - frame.pts_s * 1e6)
         self._frames_in += 1
         self._rate_in.add(frame.captured_ns)
+        self._meters.note("decode", wait_ms=0.0, work_ms=frame.decode_ms)
         self._ring.write(frame)
 
     def _on_change(self, change: SourceChange) -> None:
@@ -299,6 +305,8 @@ class Pipeline:
             done_ns = time.monotonic_ns()
             self._busy_pose.add(start_ns, done_ns)
             self._meters.note("pose", wait_ms=waited_ms, work_ms=stage.pose_ms)
+            for part, part_ms in stage.parts_ms.items():
+                self._meters.note(f"pose: {part}", wait_ms=0.0, work_ms=part_ms)
             self._meters.note("ticks", wait_ms=0.0, work_ms=stage.ticks_ms)
             if self._source.realtime:
                 busy = max(self._busy_pose.share(), self._busy_spotting.share())
@@ -337,12 +345,14 @@ class Pipeline:
     def _tick(self, tick: Tick, posed: _Posed, start_ns: int) -> None:
         self._take_new_gallery()
         outcome = self._spotting.push(tick, posed.level)
+        queued_ms = (start_ns - posed.at_ns) / 1e6
         for stage, work_ms in outcome.work_ms.items():
-            self._meters.note(stage, wait_ms=(start_ns - posed.at_ns) / 1e6, work_ms=work_ms)
+            waited_ms = queued_ms + outcome.wait_ms.get(stage, 0.0)
+            self._meters.note(stage, wait_ms=waited_ms, work_ms=work_ms)
         said = None
         if self._transcriber is not None:
             said = self._transcriber.push(tick, embeddings=outcome.embeddings, picture=posed.frame.image)
-            self._meters.note("transcript", wait_ms=(start_ns - posed.at_ns) / 1e6, work_ms=said.work_ms)
+            self._meters.note("transcript", wait_ms=queued_ms, work_ms=said.work_ms)
         publish_ns = time.monotonic_ns()
         detections = self._reporter.tick(tick, outcome, said)
         now_ns = time.monotonic_ns()

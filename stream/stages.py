@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.crop import CropTracker
-from engines.encoders import Encoder
-from engines.pose.base import PoseEstimator
+from engines.encoders import Encoder, SharedEncoder
+from engines.pose.base import PartedPose, PoseEstimator
 from stream.clock import Tick, TickClock
 from stream.degradation import Level
 from stream.frame import Frame
@@ -43,6 +43,7 @@ class PoseStage:
         self._crops = CropTracker() if pictures else None
         self._clock = TickClock()
         self.pose_ms = 0.0  # work of the last `estimate`
+        self.parts_ms: Mapping[str, float] = {}  # of it, by part, where the estimator tells
         self.ticks_ms = 0.0  # work of the last interpolation
 
     def wants(self, frame: Frame, level: Level) -> bool:
@@ -69,6 +70,7 @@ class PoseStage:
             crop = self._crops.follow(frame.image, landmarks.pose, frame.pts_s)
             landmarks = replace(landmarks, crop=crop)
         self.pose_ms = milliseconds_since(start_ns)
+        self.parts_ms = self._estimator.parts_ms if isinstance(self._estimator, PartedPose) else {}
         start_ns = time.monotonic_ns()
         ticks = self._clock.push(landmarks, frame.pts_s, frame.connection, frame.captured_ns)
         self.ticks_ms = milliseconds_since(start_ns)
@@ -96,6 +98,7 @@ class Outcome:
         default_factory=dict
     )  # of shared encoders: (encoder, window's length) -> (D,) of the window that ends at this tick
     work_ms: Mapping[str, float] = field(default_factory=dict)  # stage -> work on this tick
+    wait_ms: Mapping[str, float] = field(default_factory=dict)  # encoder -> wait for other streams' windows
 
 
 class SpottingStage:
@@ -139,6 +142,7 @@ class SpottingStage:
     def push(self, tick: Tick, level: Level) -> Outcome:
         """Take in one tick."""
         work_ms: dict[str, float] = {}
+        wait_ms: dict[str, float] = {}
         ended = tuple(self._new_segment(tick.segment)) if tick.segment != self._segment else ()
         embeddings: dict[str, NDArray[np.float32]] = {}
         windows: dict[str, list[Window]] = {}
@@ -155,21 +159,24 @@ class SpottingStage:
             start_ns = time.monotonic_ns()
             embeddings[name] = lane.encoder.embed([window.features for window in usable])
             windows[name] = usable
+            wait_ms[name] = lane.encoder.waited_ms if isinstance(lane.encoder, SharedEncoder) else 0.0
+            work_ms[name] = milliseconds_since(start_ns) - wait_ms[name]
             if name in self._shared:
                 of_length = (len(window.features) for window in usable)
                 given |= {
                     (name, length): row for length, row in zip(of_length, embeddings[name], strict=True)
                 }
-            work_ms[name] = milliseconds_since(start_ns)
         if self._similarity is None or self._spotter is None:
-            return Outcome(ended=ended, embeddings=given, work_ms=work_ms)
+            return Outcome(ended=ended, embeddings=given, work_ms=work_ms, wait_ms=wait_ms)
         start_ns = time.monotonic_ns()
         scores = self._similarity.score(windows, embeddings)
         work_ms["similarity"] = milliseconds_since(start_ns)
         start_ns = time.monotonic_ns()
         spotted = self._spotter.push(tick, scores)
         work_ms["spotting"] = milliseconds_since(start_ns)
-        return Outcome(ended=ended, spotted=tuple(spotted), scores=scores, embeddings=given, work_ms=work_ms)
+        return Outcome(
+            ended=ended, spotted=tuple(spotted), scores=scores, embeddings=given, work_ms=work_ms, wait_ms=wait_ms
+        )
 
     def flush(self) -> list[Spotted]:
         """The stream has ended: decide what is still open."""

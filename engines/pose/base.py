@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Mapping
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +37,19 @@ class PoseEstimator(Protocol):
 
     def close(self) -> None:
         """Release what the estimator holds."""
+        ...
+
+
+@runtime_checkable
+class PartedPose(Protocol):
+    """An estimator that tells its parts apart."""
+
+    @property
+    def parts_ms(self) -> Mapping[str, float]:
+        """Work of the last `estimate` by part ("detector", "body", "hands"), milliseconds; a part that was not needed is absent.
+
+        Where several streams share networks, it includes the wait for their batch.
+        """
         ...
 
 

@@ -87,6 +87,7 @@ class FfmpegConnection:
         self._last_s: float | None = None  # media seconds of the newest picture
         self._loop_s = 0.0  # media seconds at which this round of a loop began
         self._due_ns: int | None = None  # monotonic clock of media second 0
+        self._decoding_ns = 0  # spent on the picture that comes next
         self._open()
 
     @property
@@ -112,7 +113,11 @@ class FfmpegConnection:
                     break
                 self._rewind()
                 continue
-            picture = Picture(_upright(frame), self._media_s(frame))
+            start_ns = time.monotonic_ns()
+            image = _upright(frame)
+            self._decoding_ns += time.monotonic_ns() - start_ns
+            picture = Picture(image, self._media_s(frame), self._decoding_ns / 1e6)
+            self._decoding_ns = 0
             self._pictures += 1
             self._failures = 0
             self._last_s = picture.media_s
@@ -175,12 +180,15 @@ class FfmpegConnection:
             packet = self._next_packet()
             if packet is None:
                 return None
+            start_ns = time.monotonic_ns()
             try:
                 self._decoded = iter(packet.decode())
             except av.error.EOFError:  # after the last packet, which flushes the decoder
                 return None
             except av.FFmpegError:
                 self._skip()
+            finally:
+                self._decoding_ns += time.monotonic_ns() - start_ns
         return None
 
     def _next_packet(self) -> Any | None:

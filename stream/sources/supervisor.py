@@ -30,6 +30,7 @@ class Picture:
 
     image: NDArray[np.uint8]  # (H, W, 3) RGB, C-contiguous, its own memory
     media_s: float | None  # seconds by the source's own clock; None where it gives none
+    decode_ms: float = 0.0  # work of decoding it and making it RGB
 
 
 class Connection(Protocol):
@@ -298,6 +299,7 @@ class SupervisedSource:
                 pts_s=pts_s,
                 captured_ns=captured_ns,
                 connection=connection,
+                decode_ms=picture.decode_ms,
             )
             self._frames += 1
             self._on_frame(frame)

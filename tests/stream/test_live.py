@@ -76,6 +76,8 @@ def test_a_signal_stops_within_a_second_and_leaves_nothing_behind(
         (["replay", "nothing"], "no recorded run"),
         (["bench", "--seconds", "0"], "at least 2"),  # nothing would be left to measure
         (["bench", "--compare", "missing.json"], "missing.json"),
+        (["bench", "--streams", "1,none"], "--streams 1,none"),
+        (["bench", "--streams", "0"], "from 1 to 64"),
     ],
 )
 def test_bad_input_is_named(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -86,14 +88,21 @@ def test_bad_input_is_named(words: list[str], said: str, capsys: pytest.CaptureF
 def test_bench_reports_both_latencies_and_what_a_tick_costs(tmp_path: Path) -> None:
     saved = tmp_path / "bench.json"
     clip = str(gallery_clips()["HELLO"])
-    assert main(["bench", "--source", clip, "--save", str(saved), "--picture", str(tmp_path / "b.png")]) == 0
+    words = ["bench", "--source", clip, "--streams", "1,2", "--save", str(saved)]
+    assert main([*words, "--picture", str(tmp_path / "b.png")]) == 0
     report = json.loads(saved.read_text())
-    assert 0 < report["processing_ms"]["p50"] <= report["processing_ms"]["p99"]
     assert 0 < report["loopback_ms"]["p50"] < 1000
-    assert "lag_ms" in report, "null: no made-up sign is ever spotted"
-    assert 0 < report["cpu_ms_per_tick"] < 1000
-    assert {"pose", "slgcn2d", "similarity"} <= set(report["stages"]), "though no gallery was named"
-    assert report["dropped"] >= 0
+    assert [run["streams"] for run in report["runs"]] == [1, 2]
+    for run in report["runs"]:
+        assert 0 < run["processing_ms"]["p50"] <= run["processing_ms"]["p99"]
+        assert "lag_ms" in run, "null: no made-up sign is ever spotted"
+        assert 0 < run["cpu_ms_per_tick"] < 1000
+        assert {"decode", "pose", "slgcn2d", "similarity", "publish"} <= set(run["stages"]), (
+            "though no gallery was named"
+        )
+        assert run["stages"]["decode"]["work_ms"]["p50"] > 0
+        assert run["dropped"] >= 0
+    assert report["runs"][1]["ticks"] > 1.5 * report["runs"][0]["ticks"]
     assert (tmp_path / "b.png").read_bytes()[:4] == b"\x89PNG"
 
 

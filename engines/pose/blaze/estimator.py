@@ -12,6 +12,9 @@ from __future__ import annotations
 
 import math
 import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -104,6 +107,7 @@ class BlazePose:
             MissingExtra, PoseError, EngineError: as `open_networks`.
         """
         self._networks = shared or open_networks(threads=threads)
+        self._parts_ms: dict[str, float] = {}
         self._closed = False
         self.reset()
 
@@ -111,6 +115,17 @@ class BlazePose:
     def name(self) -> str:
         """Whose networks: "blaze-0.10.21-c1", those of Holistic at complexity 1."""
         return NAME
+
+    @property
+    def parts_ms(self) -> Mapping[str, float]:
+        """Work of the last `estimate`: "detector" where the body was lost, "body", "hands"; milliseconds."""
+        return self._parts_ms
+
+    @contextmanager
+    def _timed(self, part: str) -> Iterator[None]:
+        start_ns = time.monotonic_ns()
+        yield
+        self._parts_ms[part] = (time.monotonic_ns() - start_ns) / 1e6
 
     def reset(self) -> None:
         """Forget the tracking state: what follows is the same as from a new estimator."""
@@ -145,6 +160,7 @@ class BlazePose:
             raise PoseError("this pose estimator is closed: reset() opens it again")
         height, width, _ = image.shape
         found: dict[str, Any] = {name: np.full(shape, np.nan, np.float32) for name, shape in PARTS.items()}
+        self._parts_ms = {}
         seen = self._estimate_body(image)
         if seen is None:
             self._hands = [None, None]
@@ -153,16 +169,25 @@ class BlazePose:
             unit = np.array([width, height, width], np.float32)
             found["pose"] = np.column_stack([places / unit, visibility]).astype(np.float32)
             found["pose_world"] = world
-            self._estimate_hands(image, places, visibility, found)
+            with self._timed("hands"):
+                self._estimate_hands(image, places, visibility, found)
         return Landmarks(**found, width=width, height=height, estimator=NAME)
 
     def _estimate_body(self, image: NDArray[np.uint8]) -> tuple[Array, Array, Array] | None:
         """Places (33, 3) in pixels, visibility (33,) and places in metres (33, 3), smoothed; None without a person."""
         body = self._body
-        region = body.region or self._find_person(image)
+        region = body.region
+        if region is None:
+            with self._timed("detector"):
+                region = self._find_person(image)
         if region is None:
             body.lose()
             return None
+        with self._timed("body"):
+            return self._read_body(image, region)
+
+    def _read_body(self, image: NDArray[np.uint8], region: Region) -> tuple[Array, Array, Array] | None:
+        body = self._body
         crop = region.crop(image, networks.POSE.side)
         found = self._networks.pose.run({"image": crop[None]})
         if found["presence"][0, 0] <= PRESENT:
