@@ -120,7 +120,9 @@ class Batched:
             self._changed.notify_all()
             while self._running and not request.done:
                 self._changed.wait()
-            leads = self._running = not request.done
+            leads = not request.done
+            if leads:  # whoever is done must not touch the run of who leads now
+                self._running = True
         if leads:
             try:
                 self._execute(self._gathered())

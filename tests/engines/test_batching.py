@@ -257,3 +257,39 @@ def test_many_rows_are_run_in_parts() -> None:
     many = np.arange(300, dtype=np.float32).reshape(150, 2)
     assert np.array_equal(engine.run({"x": many})["y"], many * 2)
     assert network.batches == [64, 64, 22]
+
+
+def test_many_callers_for_a_while_each_get_their_own() -> None:
+    """Leading passes from caller to caller; nobody's rows are lost on the way, and no two runs overlap."""
+    running = threading.Lock()
+    overlaps: list[int] = []
+
+    def alone(rows: NDArray[np.generic]) -> None:
+        if not running.acquire(blocking=False):
+            overlaps.append(len(rows))
+            return
+        time.sleep(0.0005)
+        running.release()
+
+    engine = Batched(Doubling(alone), gather_s=0.0005)
+    wrong: list[object] = []
+
+    def call(number: int) -> None:
+        rng = np.random.default_rng(number)
+        for _ in range(150):
+            mine = rng.standard_normal((1 + number % 3, 2)).astype(np.float32)
+            try:
+                if not np.array_equal(engine.run({"x": mine})["y"], mine * 2):
+                    wrong.append(number)
+            except Exception as error:
+                wrong.append(error)
+            if number % 2:
+                time.sleep(float(rng.uniform(0, 0.001)))
+
+    threads = [threading.Thread(target=call, args=(number,)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert wrong == []
+    assert overlaps == []
