@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,10 @@ from stream.regressions import Change
 
 PARTS = "pose: "
 """Beginning of the names of stages that are parts of another one."""
+
+BEFORE = ("decode", "pose", "ticks", "windows")
+AFTER = ("similarity", "spotting", "transcript", "publish")
+"""Stages before and after the encoders, in the order of a tick's way."""
 
 FIGURES = (
     ("seconds", "s measured"),
@@ -82,7 +86,8 @@ def _show_run(console: Console, report: Mapping[str, Any], run: Mapping[str, Any
     row("the same in the first second", run["warm_up_ms"])
     row("lag of detections (end of sign -> sent)", run["lag_ms"])
     row("publish -> subscriber", report["loopback_ms"])
-    for name, stage in run["stages"].items():
+    for name in in_order(run["stages"]):
+        stage = run["stages"][name]
         if not name.startswith(PARTS):
             row(f"{name}: wait", stage["wait_ms"])
         row(f"{name}: work", stage["work_ms"])
@@ -113,6 +118,18 @@ def show_changes(console: Console, changes: Sequence[Change], other: Sequence[st
     console.print(table)
     worse = sum(one.verdict == "worse" for one in changes)
     console.print(f"{worse} of {len(changes)} figures are worse, beyond what the runs waver by themselves")
+
+
+def in_order(stages: Iterable[str]) -> list[str]:
+    """Stages in the order of a tick's way, parts behind their whole, each once."""
+
+    def place(name: str) -> tuple[int, int, str]:
+        whole, colon, _ = name.partition(":")
+        if whole in BEFORE:
+            return BEFORE.index(whole), bool(colon), name
+        return len(BEFORE) + (1 + AFTER.index(name) if name in AFTER else 0), 0, name
+
+    return sorted(set(stages), key=place)
 
 
 def draw(results: Sequence[Measurement], path: Path) -> None:
@@ -147,17 +164,15 @@ def draw(results: Sequence[Measurement], path: Path) -> None:
 
 def _stack(axes: Any, results: Sequence[Measurement]) -> None:
     """A bar a run: the median wait for the pose and for the spotting thread, and the median work of every stage."""
-    names = list(dict.fromkeys(name for one in results for name in one.stages if not name.startswith(PARTS)))
+    names = in_order(name for one in results for name in one.stages if not name.startswith(PARTS))
     places = range(len(results))
     left = [0.0] * len(results)
-    pieces: list[tuple[str, list[float], str | None]] = [
-        ("wait for pose", [_median(one, "pose", "wait_ms") for one in results], "lightgray")
-    ]
-    pieces += [(name, [_median(one, name, "work_ms") for one in results], None) for name in names]
-    pieces.insert(
-        1 + next((i for i, name in enumerate(names) if name == "ticks"), 0),
-        ("wait for spotting", [_median(one, "windows", "wait_ms") for one in results], "silver"),
-    )
+    pieces: list[tuple[str, list[float], str | None]] = []
+    for name in names:
+        if name in ("pose", "windows"):
+            to = {"pose": "pose", "windows": "spotting"}[name]
+            pieces.append((f"wait for {to}", [_median(one, name, "wait_ms") for one in results], "lightgray"))
+        pieces.append((name, [_median(one, name, "work_ms") for one in results], None))
     for name, values, colour in pieces:
         if max(values) >= 0.05:
             axes.barh(places, values, left=left, label=name, color=colour)

@@ -219,9 +219,9 @@ class Pipeline:
 
     def stop(self) -> None:
         """Stop now, within a second; what was being spotted is dropped."""
+        deadline_s = time.monotonic() + 0.8
         self.halt()
         self._source.stop()
-        deadline_s = time.monotonic() + 0.8
         for thread in self._threads:
             thread.join(timeout=max(deadline_s - time.monotonic(), 0.0))
         with contextlib.suppress(SignspotError):  # a full disk, say, which has failed the run already

@@ -175,7 +175,12 @@ class SpottingStage:
         spotted = self._spotter.push(tick, scores)
         work_ms["spotting"] = milliseconds_since(start_ns)
         return Outcome(
-            ended=ended, spotted=tuple(spotted), scores=scores, embeddings=given, work_ms=work_ms, wait_ms=wait_ms
+            ended=ended,
+            spotted=tuple(spotted),
+            scores=scores,
+            embeddings=given,
+            work_ms=work_ms,
+            wait_ms=wait_ms,
         )
 
     def flush(self) -> list[Spotted]:

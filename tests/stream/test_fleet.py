@@ -170,7 +170,7 @@ def test_the_command_runs_several_sources_records_and_replays_each(
     config = tmp_path / "two.toml"
     config.write_text(
         f'[live]\nsource = ["door={clips["HELLO"]}", "yard={clips["HOUSE"]}", "gone=nowhere.mp4"]\n'
-        f'gallery = "{gallery}"\nspeed = "max"\npublish = "tcp://127.0.0.1:*"\n'
+        f'encoder = "slgcn2d"\ngallery = "{gallery}"\nspeed = "max"\npublish = "tcp://127.0.0.1:*"\n'
     )
     record, run = tmp_path / "all.jsonl", tmp_path / "run"
     words = ["--config", str(config), "--record", str(record), "--record-run", str(run)]

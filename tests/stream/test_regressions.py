@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from stream.bench import gpu_now
+from stream.bench_report import in_order
 from stream.regressions import compare, other_conditions, runs_of, wavering
 
 ROOT = Path(__file__).parents[2]
@@ -107,3 +108,12 @@ def test_a_gpu_is_read_from_nvidia_smi(tmp_path: Path, monkeypatch: pytest.Monke
     assert (found.name, found.busy_percent, found.memory_mib) == ("NVIDIA H200", 37.0, 1234.0)
     program.write_text("#!/bin/sh\necho 'no devices were found'; exit 6\n")
     assert gpu_now() is None
+
+
+def test_stages_stand_in_the_order_of_a_ticks_way() -> None:
+    found = in_order(
+        ["slgcn2d", "publish", "pose: hands", "windows", "pose", "similarity", "decode", "i3d", "ticks"]
+    )
+    assert found == [
+        "decode", "pose", "pose: hands", "ticks", "windows", "i3d", "slgcn2d", "similarity", "publish",
+    ]  # fmt: skip
