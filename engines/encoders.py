@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from engines.bundle import ModelBundle, bundle_folder, shipped_folder
 from engines.choice import AUTO, open_engine
 from engines.errors import BundleError
-from engines.features import Pictures, seen_by
+from engines.features import Features, Pictures, seen_by
 from engines.landmarks import Landmarks
 from engines.pose.choice import family
 from engines.resampling import TICKS
@@ -163,6 +163,11 @@ class BundleEncoder:
     def pictures(self) -> bool:
         """Whether it looks at the signer's crop."""
         return isinstance(self._features, Pictures)
+
+    @property
+    def features(self) -> Features | Pictures:
+        """What it sees of a tick."""
+        return self._features
 
     @property
     def fingerprint(self) -> str:

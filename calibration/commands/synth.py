@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from calibration.corpus.landmarks import packed, save_track
 from calibration.corpus.reading import read_corpus
 from calibration.synthesis.body import body_of
+from calibration.synthesis.clips import make_clips
 from calibration.synthesis.corpus import make_corpus, plan
 from calibration.synthesis.landmarks import Camera, Noise, landmarks_of
 from calibration.synthesis.lexicon import LexiconSampler, SignForm, read_lexicon
@@ -34,7 +35,7 @@ LONGEST_S = 4 * 3600
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the sub-commands."""
-    kinds = parser.add_subparsers(dest="kind", required=True, metavar="sign|stream|dataset|corpus|show")
+    kinds = parser.add_subparsers(dest="kind", required=True, metavar="sign|stream|dataset|corpus|clips|show")
 
     def common(name: str, summary: str) -> argparse.ArgumentParser:
         sub = kinds.add_parser(name, help=summary, description=summary)
@@ -99,6 +100,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     corpus.add_argument("--seed", type=int, default=0, help="of signs and signers (default: 0)")
     corpus.add_argument("--processes", type=int, default=1, metavar="N", help="side by side (default: 1)")
     corpus.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the corpus")
+    clips = kinds.add_parser(
+        "clips",
+        help="Small pictures of sampled signs, to train the RGB encoder on.",
+        description="Render sampled signs by many bodies in many appearances, 24 clips a scene, at the size that the RGB "
+        "encoder sees. Stopped, the same command goes on from there.",
+    )
+    clips.add_argument("--signs", type=int, default=3000, metavar="N", help="to sample (default: 3000)")
+    clips.add_argument("--scenes", type=int, default=900, metavar="N", help="to render (default: 900)")
+    clips.add_argument("--bodies", type=int, default=120, metavar="N", help="different ones (default: 120)")
+    clips.add_argument(
+        "--seed", type=int, default=0, help="another seed, other signs and bodies (default: 0)"
+    )
+    clips.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the clips")
     show = common("show", "A picture of signs, or of the whole lexicon.")
     show.add_argument("glosses", nargs="*", metavar="GLOSS", help="default: all")
     show.add_argument(
@@ -128,7 +142,19 @@ def run(args: argparse.Namespace) -> int:
 
 def _check(args: argparse.Namespace) -> None:
     """Say what is wrong before the long work."""
-    for name in ("seed", "signer", "sentences", "glosses", "signers", "others", "limit", "processes"):
+    for name in (
+        "seed",
+        "signer",
+        "sentences",
+        "glosses",
+        "signers",
+        "others",
+        "limit",
+        "processes",
+        "signs",
+        "scenes",
+        "bodies",
+    ):
         value, least = getattr(args, name, None), 0 if name in ("seed", "signer") else 1
         if isinstance(value, int) and value < least:
             raise ConfigError(f"--{name} must be at least {least}, not {value}")
@@ -170,6 +196,18 @@ def _make(args: argparse.Namespace) -> None:
             _stream(args, signer, lexicon)
         case "dataset":
             _dataset(args)
+        case "clips":
+            columns = (TextColumn("scenes"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+            with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+                bar = progress.add_task("", total=args.scenes)
+                make_clips(
+                    args.out,
+                    signs=args.signs,
+                    scenes=args.scenes,
+                    seed=args.seed,
+                    bodies=args.bodies,
+                    progress=lambda: progress.advance(bar),
+                )
         case _:
             picture = sheet(signer, _chosen(lexicon, args.glosses), seed=args.seed)
             if not cv2.imwrite(str(args.out), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)):

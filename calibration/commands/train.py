@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from calibration.commands import train_transcript
+from calibration.commands import train_rgb, train_transcript
 from engines.encoders import find_bundle
 from engines.errors import ConfigError, MissingExtra
 from engines.features import ANGLES, KEYPOINTS, Features
@@ -33,7 +33,9 @@ MODALITIES = {"2d": KEYPOINTS, "3d": ANGLES}
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the sub-commands."""
     kinds = parser.add_subparsers(
-        dest="kind", required=True, metavar="encoder|export|idle|sentences|transcript|transcript-bundle"
+        dest="kind",
+        required=True,
+        metavar="encoder|export|idle|rgb|rgb-bundle|sentences|transcript|transcript-bundle",
     )
     encoder = kinds.add_parser(
         "encoder",
@@ -114,6 +116,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     idle.add_argument("bundle", metavar="BUNDLE", help="a shipped encoder or a bundle's folder")
     idle.add_argument("--seed", type=int, default=0, metavar="N", help="of signers and windows (default: 0)")
+    train_rgb.add_kinds(kinds)
     train_transcript.add_kinds(kinds)
 
 
@@ -140,6 +143,8 @@ def run(args: argparse.Namespace) -> int:
     except ImportError as error:
         raise MissingExtra(f"training needs PyTorch ({error}): pip install 'signspot[train]'") from error
     console = Console(stderr=True)
+    if args.kind in train_rgb.KINDS:
+        return train_rgb.run(args, console)
     if args.kind in train_transcript.KINDS:
         return train_transcript.run(args, console)
     if args.kind == "idle":

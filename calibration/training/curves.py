@@ -10,12 +10,15 @@ from matplotlib.figure import Figure
 from calibration.training.trainer import Point
 
 
-def save_curves(path: Path, runs: Mapping[str, Sequence[Point]]) -> None:
+def save_curves(
+    path: Path, runs: Mapping[str, Sequence[Point]], measured: str = "one-shot, dev glosses, other signers"
+) -> None:
     """Draw loss and one-shot accuracy over the steps.
 
     Args:
         path: where to; the ending decides the format.
         runs: name -> its measurements in order.
+        measured: what the accuracy is of.
     """
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2)
@@ -26,7 +29,7 @@ def save_curves(path: Path, runs: Mapping[str, Sequence[Point]]) -> None:
         right.plot(steps, [point.top1 for point in points], color=colour, label=f"{name}, top 1")
         right.plot(steps, [point.top5 for point in points], color=colour, ls="--", label=f"{name}, top 5")
     left.set(title="loss on training windows", xlabel="step", ylim=(0, None))
-    right.set(title="one-shot, dev glosses, other signers", xlabel="step", ylim=(0, 1))
+    right.set(title=measured, xlabel="step", ylim=(0, 1))
     for axis in (left, right):
         axis.grid(alpha=0.3)
         axis.legend(fontsize=8)

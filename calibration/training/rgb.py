@@ -21,6 +21,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from calibration.evaluation.oneshot import Labels, OneShot, score_rows
+from calibration.onnx_export import windows_onnx
 from calibration.synthesis.clips import CROP, SIDE, Clips
 from calibration.training.losses import (
     background_hinge,
@@ -29,6 +30,7 @@ from calibration.training.losses import (
     teacher_distance,
 )
 from calibration.training.trainer import CHECKPOINT, HISTORY, Point
+from engines.bundle import Card, ModelBundle
 from engines.errors import ConfigError
 from engines.features import SMALL_I3D
 from engines.networks.small_i3d import SmallI3d, SmallI3dShape
@@ -36,7 +38,12 @@ from engines.networks.small_i3d import SmallI3d, SmallI3dShape
 Array = NDArray[np.float32]
 Pixels = NDArray[np.uint8]
 
-AVERAGING = 0.995
+AVERAGING = 0.98
+"""Share that the running average of the weights keeps each step; the average is what is measured and exported."""
+BACKGROUND, IDLE = 2000, 504
+"""Clips that a bundle's background and its idle windows are made of."""
+WINDOW_LENGTHS = (14, 20)
+"""Of the keypoint encoders' lengths the middle two: each costs a run of the network, and speaks for its neighbour too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,10 +56,10 @@ class RgbRecipe:
     per_sign: int = 2  # clips of each
     background: int = 6  # clips without a sign more in each batch
     rate: float = 2e-3
-    warmup: int = 50
+    warmup: int = 30
     decay: float = 0.05
     triplet: float = 0.3  # weight of the triplet loss
-    teaching: float = 4.0  # weight of the likeness to a teacher, where there is one
+    teaching: float = 10.0  # weight of the likeness to a teacher, where there is one
     every: int = 100  # steps between measurements and checkpoints
 
 
@@ -100,7 +107,7 @@ class RgbRun:
             [{"params": matrices, "weight_decay": recipe.decay}, {"params": vectors, "weight_decay": 0.0}]
         )
         self.at = 0
-        self.loss = self.accuracy = 0.0
+        self.loss = self.accuracy = self.apart = 0.0
         self.history: list[Point] = []
         if (folder / CHECKPOINT).exists():
             self._load()
@@ -131,8 +138,11 @@ class RgbRun:
         loss = cosine_cross_entropy(cosines[:count], labels[:count]) + background_hinge(cosines[count:])
         loss = loss + recipe.triplet * batch_hard_triplet(rows, labels)
         if self.taught is not None:
-            taught = torch.from_numpy(self.taught[own[:count]])
-            loss = loss + recipe.teaching * teacher_distance(self.reading(rows[:count]), taught)
+            rows_taught = torch.from_numpy(self.taught[own[:count]])
+            known = rows_taught.any(1)  # a stroke of one picture has no row
+            apart = teacher_distance(self.reading(rows[:count][known]), rows_taught[known])
+            loss = loss + recipe.teaching * apart
+            self.apart = float(apart.detach())
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
@@ -336,6 +346,37 @@ _GRAIN = np.random.default_rng(8).normal(0, 32, 2**20).astype(np.float32)
 """Noise to cut pieces from: drawing it anew would take a third of the time of a training step."""
 
 
-def loose_rows(network: SmallI3d, clips: Clips, *, batch: int = 32) -> Array:
-    """Unit rows (M, D) of the clips that show no sign."""
-    return embed_strokes(network, clips, np.flatnonzero(clips.sign < 0), batch=batch)
+def write_rgb_bundle(
+    folder: Path, network: SmallI3d, clips: Clips, dev: Clips, *, name: str, notes: str
+) -> ModelBundle:
+    """Export a network with what calibrates thresholds: training signs as background, clips without a sign as idle.
+
+    Raises:
+        BundleError: the bundle cannot be written.
+    """
+    rng = np.random.default_rng(0)
+    signs, loose = np.flatnonzero(clips.sign >= 0), np.flatnonzero(clips.sign < 0)
+    some = np.sort(rng.choice(signs, min(BACKGROUND, len(signs)), replace=False))
+    idle = np.sort(rng.choice(loose, min(IDLE, len(loose)), replace=False))
+    found = one_shot(network, dev).metrics()
+    card = Card(
+        name=name,
+        dimension=network.shape.dimension,
+        features=network.shape.features,
+        window_lengths=WINDOW_LENGTHS,
+        trained_on=(
+            f"{len(signs)} clips of {len(set(clips.sign[signs].tolist()))} made-up signs by Signspot's own synthetic signer, "
+            f"{len(set(clips.body.tolist()))} bodies (Apache-2.0; bodies: NAVER anny, Apache-2.0, MakeHuman data, CC0)",
+        ),
+        metrics={f"synthetic_oneshot_{key}": value for key, value in found.items()},
+        licence="Apache-2.0",
+        notes=notes,
+    )
+    example = torch.zeros(1, *SMALL_I3D.shape, dtype=torch.uint8)
+    return ModelBundle.write(
+        folder,
+        model=windows_onnx(network, example),
+        card=card,
+        background=embed_strokes(network, clips, some),
+        idle=embed_strokes(network, clips, idle),
+    )

@@ -3,7 +3,9 @@
 After Carreira and Zisserman, "Quo Vadis, Action Recognition?" (CVPR 2017), at a quarter of its width and on 8 pictures of
 96x96. The first layers look at single pictures, and only the Inception modules convolve over time: "top-heavy" in the
 words of Xie et al., "Rethinking Spatiotemporal Feature Learning" (ECCV 2018), where it is faster and as accurate.
-The perceptron on top is a residual layer and a projection, as bsldict's (Momeni et al., ACCV 2020).
+The perceptron on top is a residual layer and a projection, as bsldict's (Momeni et al., ACCV 2020); but it reads every
+place of the trunk's last 2x3x3 apart instead of their mean, since where a sign is made tells signs apart, and what
+comes out is centred: averaged and uncentred, all windows looked alike (cosine 0.996) after 200 steps of training.
 
 Importing only: the live path imports no torch.
 """
@@ -33,19 +35,21 @@ class SmallI3dShape:
 
 
 STEM = (64, 64, 192)
-MODULES: tuple[tuple[int, ...] | None, ...] = (
+MODULES: tuple[tuple[int, ...], ...] = (
     (64, 96, 128, 16, 32, 32),
     (128, 128, 192, 32, 96, 64),
-    None,
+    (),
     (192, 96, 208, 16, 48, 64),
     (128, 128, 256, 24, 64, 64),
     (256, 160, 320, 32, 128, 128),
-    None,
+    (),
     (256, 160, 320, 32, 128, 128),
     (384, 192, 384, 48, 128, 128),
 )
-"""Channels of the Inception modules at full width, as the original's; None halves time and both sides. Of the five
-modules between the two, three are left."""
+"""Channels of the Inception modules at full width, as the original's; () makes smaller. Of the five modules in the middle
+three are left."""
+HIDDEN = 256
+"""Width of the perceptron."""
 
 
 class SmallI3d(nn.Module):
@@ -67,27 +71,31 @@ class SmallI3d(nn.Module):
             nn.MaxPool3d((3, 3, 3), (2, 2, 2), (1, 1, 1)),
         ]
         inside = third
+        halvings = [nn.MaxPool3d((1, 3, 3), (1, 2, 2), (0, 1, 1)), nn.MaxPool3d(2, 2)]
         for module in MODULES:
-            if module is None:
-                layers.append(nn.MaxPool3d((2, 2, 2), (2, 2, 2)) if inside > scaled(480) else _HALF)
+            if not module:
+                layers.append(halvings.pop(0))
                 continue
             widths = [scaled(channels) for channels in module]
             layers.append(_Inception(inside, widths))
             inside = widths[0] + widths[2] + widths[4] + widths[5]
         self.trunk = nn.Sequential(*layers)
-        self.drop = nn.Dropout(shape.dropout)
-        self.residual = nn.Linear(inside, inside)
-        self.project = nn.Linear(inside, shape.dimension)
+        self.places = nn.Sequential(
+            nn.Flatten(),
+            nn.Dropout(shape.dropout),
+            nn.Linear(18 * inside, HIDDEN, bias=False),
+            nn.BatchNorm1d(HIDDEN),
+        )
+        self.residual = nn.Linear(HIDDEN, HIDDEN)
+        self.project = nn.Linear(HIDDEN, shape.dimension)
+        self.centre = nn.BatchNorm1d(shape.dimension, affine=False)
 
     def forward(self, windows: Tensor) -> Tensor:
         """Embed pictures uint8 (N, 8, 96, 96, 3) as rows of unit length (N, D)."""
         x = (windows.permute(0, 4, 1, 2, 3).float() - MEAN) / DEVIATION
-        return F.normalize(self.project(self.read(x)), dim=1)
-
-    def read(self, x: Tensor) -> Tensor:
-        """What the projection reads (N, C) of pictures (N, 3, 8, 96, 96) of mean 0 and deviation 1."""
-        x = self.drop(self.trunk(x).mean((2, 3, 4)))
-        return x + F.leaky_relu(self.residual(x), 0.2)
+        x = self.places(self.trunk(x))
+        x = x + F.leaky_relu(self.residual(x), 0.2)
+        return F.normalize(self.centre(self.project(x)), dim=1)
 
 
 class _Unit(nn.Sequential):
@@ -125,6 +133,3 @@ class _Inception(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, T, H, W) to the branches' channels side by side."""
         return torch.cat([branch(x) for branch in self.branches], 1)
-
-
-_HALF = nn.MaxPool3d((1, 3, 3), (1, 2, 2), (0, 1, 1))
