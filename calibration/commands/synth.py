@@ -183,6 +183,8 @@ def _size(text: str) -> tuple[int, int]:
 def _make(args: argparse.Namespace) -> None:
     if args.kind == "corpus":
         return _corpus(args)
+    if args.kind == "clips":
+        return _clips(args)
     lexicon = read_lexicon(args.lexicon)
     signer = Signer.draw(args.signer)
     match args.kind:
@@ -196,22 +198,24 @@ def _make(args: argparse.Namespace) -> None:
             _stream(args, signer, lexicon)
         case "dataset":
             _dataset(args)
-        case "clips":
-            columns = (TextColumn("scenes"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-            with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-                bar = progress.add_task("", total=args.scenes)
-                make_clips(
-                    args.out,
-                    signs=args.signs,
-                    scenes=args.scenes,
-                    seed=args.seed,
-                    bodies=args.bodies,
-                    progress=lambda: progress.advance(bar),
-                )
         case _:
             picture = sheet(signer, _chosen(lexicon, args.glosses), seed=args.seed)
             if not cv2.imwrite(str(args.out), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)):
                 raise ConfigError(f"--out {args.out} cannot be written")
+
+
+def _clips(args: argparse.Namespace) -> None:
+    columns = (TextColumn("scenes"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        bar = progress.add_task("", total=args.scenes)
+        make_clips(
+            args.out,
+            signs=args.signs,
+            scenes=args.scenes,
+            seed=args.seed,
+            bodies=args.bodies,
+            progress=lambda: progress.advance(bar),
+        )
 
 
 def _chosen(lexicon: dict[str, SignForm], glosses: Sequence[str]) -> list[SignForm]:

@@ -92,9 +92,17 @@ class SmallI3d(nn.Module):
 
     def forward(self, windows: Tensor) -> Tensor:
         """Embed pictures uint8 (N, 8, 96, 96, 3) as rows of unit length (N, D)."""
+        return self.embed(self.hidden(windows))
+
+    def hidden(self, windows: Tensor) -> Tensor:
+        """What the perceptron makes of the trunk (N, 256), before its residual layer."""
         x = (windows.permute(0, 4, 1, 2, 3).float() - MEAN) / DEVIATION
-        x = self.places(self.trunk(x))
-        x = x + F.leaky_relu(self.residual(x), 0.2)
+        hidden: Tensor = self.places(self.trunk(x))
+        return hidden
+
+    def embed(self, hidden: Tensor) -> Tensor:
+        """Rows of unit length (N, D)."""
+        x = hidden + F.leaky_relu(self.residual(hidden), 0.2)
         return F.normalize(self.centre(self.project(x)), dim=1)
 
 

@@ -1,0 +1,112 @@
+"""Training the RGB encoder: the same with a seed, the same when it is resumed, and what comes out runs live."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs the extra 'train'")
+pytest.importorskip("onnx", reason="needs the extra 'train'")
+pytest.importorskip("anny", reason="the synthetic signer needs the package anny")
+
+from calibration.synthesis.clips import Clips, make_clips, read_clips  # noqa: E402
+from calibration.training.rgb import (  # noqa: E402
+    RgbRecipe,
+    RgbRun,
+    read_rgb_run,
+    seen,
+    taught_rows,
+    write_rgb_bundle,
+)
+from engines.encoders import load_encoder  # noqa: E402
+from engines.errors import ConfigError  # noqa: E402
+from engines.networks.small_i3d import SmallI3dShape  # noqa: E402
+
+RECIPE = RgbRecipe(steps=4, signs=4, background=2, every=2)
+TINY = SmallI3dShape(width=0.0625, dimension=16)
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Clips:
+    folder = tmp_path_factory.mktemp("clips")
+    make_clips(folder, signs=24, scenes=2, bodies=2)
+    return read_clips(folder)
+
+
+def run(folder: Path, clips: Clips, steps: int, recipe: RgbRecipe = RECIPE) -> RgbRun:
+    training = RgbRun(folder, clips, clips, recipe, TINY)
+    for _ in range(steps):
+        training.step()
+    return training
+
+
+def test_a_resumed_run_is_the_run_that_was_not_stopped(tmp_path: Path, clips: Clips) -> None:
+    straight = run(tmp_path / "straight", clips, 4)
+    run(tmp_path / "stopped", clips, 2).save()
+    resumed = run(tmp_path / "stopped", clips, 2)
+    assert (resumed.at, resumed.done) == (4, True)
+    assert resumed.loss == straight.loss
+    for name, value in straight.network.state_dict().items():
+        torch.testing.assert_close(resumed.network.state_dict()[name], value, rtol=0, atol=0)
+    other = run(tmp_path / "other", clips, 4, replace(RECIPE, seed=1))
+    assert other.loss != straight.loss
+    with pytest.raises(ConfigError, match="another recipe"):
+        RgbRun(tmp_path / "stopped", clips, clips, replace(RECIPE, steps=5), TINY)
+
+
+def test_it_learns(tmp_path: Path, clips: Clips) -> None:
+    """Without a seed's luck: the loss on eight signs falls by a third within forty steps."""
+    few = replace(RECIPE, steps=40, signs=8, warmup=5)
+    training = RgbRun(tmp_path / "run", clips, clips, few, TINY)
+    training.step()
+    first = training.loss
+    losses = []
+    while not training.done:
+        training.step()
+        losses.append(training.loss)
+    assert losses[-1] < 0.85 * first
+
+
+def test_a_window_is_deformed_and_stays_a_window(clips: Clips) -> None:
+    straight = seen(clips, 0, None)
+    assert (straight.shape, straight.dtype) == ((8, 96, 96, 3), np.uint8)
+    rng = np.random.default_rng(3)
+    drawn = [seen(clips, 0, rng) for _ in range(4)]
+    assert all((one.shape, one.dtype) == (straight.shape, np.uint8) for one in drawn)
+    assert all((one != straight).mean() > 0.2 for one in drawn)
+    np.testing.assert_array_equal(
+        seen(clips, 5, np.random.default_rng(1)), seen(clips, 5, np.random.default_rng(1))
+    )
+
+
+def test_a_teacher_of_keypoints_says_the_same_of_one_sign_by_two_bodies(clips: Clips) -> None:
+    told: list[int] = []
+    rows = taught_rows(clips, load_encoder("slgcn2d", estimator="synthetic").embed, told.append)
+    signs = np.flatnonzero(clips.sign >= 0)
+    assert sum(told) == len(signs)
+    assert not rows[clips.sign < 0].any()
+    known = signs[rows[signs].any(1)]
+    cosines = rows[known] @ rows[known].T
+    same = clips.sign[known][:, None] == clips.sign[known][None]
+    other = clips.body[known][:, None] != clips.body[known][None]
+    assert cosines[same & other].mean() > cosines[~same & other].mean() + 0.2
+
+
+def test_the_bundle_is_an_encoder_of_pictures(tmp_path: Path, clips: Clips) -> None:
+    run(tmp_path / "run", clips, 2).save()
+    network, _ = read_rgb_run(tmp_path / "run")
+    bundle = write_rgb_bundle(tmp_path / "bundle", network, clips, clips, name="i3d_mlp", notes="a test")
+    assert "48 clips of 24 made-up signs" in bundle.card.trained_on[0]
+    encoder = load_encoder(str(bundle.folder), estimator="holistic")
+    assert encoder.pictures
+    assert encoder.background is not None
+    assert encoder.idle is not None
+    pictures = seen(clips, 3, None)
+    expected = network(torch.from_numpy(pictures)[None]).detach().numpy()
+    np.testing.assert_allclose(encoder.embed([pictures]), expected, atol=1e-4)
+    assert not encoder.embed([np.zeros_like(pictures)]).any()
+    with pytest.raises(ConfigError, match="signspot train rgb"):
+        read_rgb_run(tmp_path / "nothing")
