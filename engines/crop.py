@@ -1,7 +1,8 @@
 """Pictures of a signer: a square around the nose that follows the body smoothly, brought to a network's size.
 
 A crop is cut out of the frame at whatever size a network takes, without a larger picture in between: averaging the
-frame's own pixels (area interpolation) is as sharp as a crop of 512x512 made smaller, and takes a fifth of the time.
+frame's own pixels (area interpolation) is as sharp as a crop of 512x512 made smaller, and takes a fifth to two fifths of the
+time (from 640x480 to 96x96: 0.5 instead of 2.5 ms on one core; from 1280x720: 0.9 instead of 2.4).
 """
 
 from __future__ import annotations
