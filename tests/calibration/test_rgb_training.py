@@ -72,10 +72,11 @@ def test_it_learns(tmp_path: Path, clips: Clips) -> None:
 
 def test_a_window_is_deformed_and_stays_a_window(clips: Clips) -> None:
     straight = seen(clips, 0, None)
-    assert (straight.shape, straight.dtype) == ((8, 96, 96, 3), np.uint8)
+    assert straight.shape == (8, 96, 96, 3)
+    assert straight.dtype == np.uint8
     rng = np.random.default_rng(3)
     drawn = [seen(clips, 0, rng) for _ in range(4)]
-    assert all((one.shape, one.dtype) == (straight.shape, np.uint8) for one in drawn)
+    assert all(one.shape == straight.shape and one.dtype == np.uint8 for one in drawn)
     assert all((one != straight).mean() > 0.2 for one in drawn)
     np.testing.assert_array_equal(
         seen(clips, 5, np.random.default_rng(1)), seen(clips, 5, np.random.default_rng(1))
