@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from engines.encoders import load_encoders
 from engines.errors import ConfigError, PoseError
 from engines.landmarks import Landmarks
 from engines.pose.choice import open_poses
@@ -31,7 +32,7 @@ from stream.recording import read_messages
 from stream.replay import differences
 from stream.sources import open_source
 from stream.sources.base import Source
-from tests.stream.running import SlowPose, encoder_for, make_gallery, replayed, run_pipeline, said
+from tests.stream.running import SlowPose, make_gallery, replayed, run_pipeline, said
 
 PROGRAM = Path(__file__).parents[2] / "run_stream.py"
 
@@ -61,7 +62,7 @@ def run_fleet(
     """Run sources to their ends through shared encoders; every message, and what failed."""
     messages: list[Message] = []
     failures: dict[str, Exception] = {}
-    encoders = [encoder_for(poses[0])]
+    encoders = load_encoders(estimator=poses[0].name)
     epoch = new_epoch()
     fleet = Fleet(
         {
@@ -170,7 +171,7 @@ def test_the_command_runs_several_sources_records_and_replays_each(
     config = tmp_path / "two.toml"
     config.write_text(
         f'[live]\nsource = ["door={clips["HELLO"]}", "yard={clips["HOUSE"]}", "gone=nowhere.mp4"]\n'
-        f'encoder = "slgcn2d"\ngallery = "{gallery}"\nspeed = "max"\npublish = "tcp://127.0.0.1:*"\n'
+        f'gallery = "{gallery}"\nspeed = "max"\npublish = "tcp://127.0.0.1:*"\n'
     )
     record, run = tmp_path / "all.jsonl", tmp_path / "run"
     words = ["--config", str(config), "--record", str(record), "--record-run", str(run)]
