@@ -36,5 +36,5 @@ def add_engine_option(parser: argparse._ActionsContainer) -> None:
         default=AUTO,
         choices=tuple(ENGINES),
         metavar="NAME",
-        help=f"what executes the encoders ({what})",
+        help=f"what executes the encoders, and blaze's networks live ({what})",
     )

@@ -47,7 +47,9 @@ def open_pose(name: str = HOLISTIC, *, threads: int | None = None) -> PoseEstima
     raise ConfigError(f"there is no pose estimator {name!r}: choose one of {', '.join(POSES)}")
 
 
-def open_poses(name: str = HOLISTIC, *, count: int, threads: int | None = None) -> list[PoseEstimator]:
+def open_poses(
+    name: str = HOLISTIC, *, count: int, threads: int | None = None, engine: str | None = None
+) -> list[PoseEstimator]:
     """Open a pose estimator for each of several streams; whoever asks for them closes them.
 
     Each tracks its own stream. Blaze's share their networks: what several streams need at a time is run as one batch.
@@ -56,14 +58,15 @@ def open_poses(name: str = HOLISTIC, *, count: int, threads: int | None = None) 
         name: as `open_pose` takes it.
         count: of the streams.
         threads: CPU threads for a network, where the estimator leaves that to us.
+        engine: what executes blaze's networks, as `open_engine` takes it; the other estimators have a runtime of their own.
 
     Raises:
         ConfigError, MissingExtra, PoseError, EngineError: as `open_pose`.
     """
-    if name == BLAZE and count > 1:
+    if name == BLAZE:
         from engines.pose.blaze.estimator import BlazePose, open_networks
 
-        networks = open_networks(threads=threads, shared=True)
+        networks = open_networks(threads=threads, shared=count > 1, runtime=engine)
         return [BlazePose(networks) for _ in range(count)]
     return [open_pose(name, threads=threads) for _ in range(count)]
 

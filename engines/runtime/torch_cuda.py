@@ -55,7 +55,8 @@ class TorchEngine:
 
         Raises:
             MissingExtra: torch or onnx is not installed.
-            EngineError: the network is damaged or has an operator that is not known here, or there is no GPU.
+            EngineError: the network is damaged or has an operator that is not known here, there is no GPU, or its memory
+                is full.
         """
         try:
             import onnx
@@ -80,15 +81,19 @@ class TorchEngine:
         self._inputs = tuple(_spec(entry) for entry in proto.graph.input)
         self._outputs = tuple(_spec(entry) for entry in proto.graph.output)
         self._values: dict[str, Any] = {"": None}
-        for entry in proto.graph.initializer:
-            self._values[entry.name] = self._tensor(onnx.numpy_helper.to_array(entry))
         try:
+            for entry in proto.graph.initializer:
+                self._values[entry.name] = self._tensor(onnx.numpy_helper.to_array(entry))
             steps = [self._step(node, onnx) for node in proto.graph.node]
+            self._steps = self._folded(steps)
         except KeyError as error:
             raise EngineError(
                 f"{called}: operator {error.args[0]} is not known to the torch engine; use another engine"
             ) from error
-        self._steps = self._folded(steps)
+        except RuntimeError as error:  # torch.OutOfMemoryError, and a driver that fails, are kinds of it
+            raise EngineError(
+                f"{called} cannot be loaded onto {self._device}: {error}; free the device, or use --engine onnxruntime"
+            ) from error
         self._recorded: dict[tuple[tuple[int, ...], ...], _Recorded] = {}
         name = torch.cuda.get_device_name(self._device) if self._device.type == "cuda" else "cpu"
         floats = {str(v.dtype)[6:] for v in self._values.values() if v is not None and v.is_floating_point()}

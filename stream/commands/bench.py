@@ -171,7 +171,9 @@ def _run(
         publisher = stack.enter_context(Publisher("tcp://127.0.0.1:*"))
         threading.Thread(target=_listen, args=(publisher.endpoint, lags_ms), daemon=True).start()
         pipelines = {}
-        for name, estimator in zip(names, open_poses(args.pose, count=count), strict=True):
+        for name, estimator in zip(
+            names, open_poses(args.pose, count=count, engine=args.engine), strict=True
+        ):
             stack.enter_context(contextlib.closing(estimator))
             pipelines[name] = Pipeline(
                 source=open_source(args.source, speed=args.speed, loop=args.seconds is not None),

@@ -147,7 +147,7 @@ def run(args: argparse.Namespace) -> int:
     specs = named_sources(args.source or ["0"], stream=args.stream)
     sources = {name: _opened(args, spec, alone=len(specs) == 1) for name, spec in specs.items()}
     with _terminable(), contextlib.ExitStack() as stack:
-        estimators = open_poses(args.pose, count=len(sources))
+        estimators = open_poses(args.pose, count=len(sources), engine=args.engine)
         for estimator in estimators:
             stack.enter_context(contextlib.closing(estimator))
         encoders = load_encoders(

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from engines.encoders import load_encoders
-from engines.pose.choice import open_pose, pose_of
+from engines.pose.choice import open_poses, pose_of
 from stream.events import Detection, Hypothesis, Message
 from stream.options import add_encoder_option, add_engine_option
 from stream.recording import Recorder, read_messages
@@ -42,7 +42,8 @@ def run(args: argparse.Namespace) -> int:
         sinks: list[Callable[[Message], None]] = [messages.append]
         if args.record is not None:
             sinks.append(stack.enter_context(Recorder(args.record)).write)
-        estimator = stack.enter_context(contextlib.closing(open_pose(args.pose or pose_of(setup.estimator))))
+        (estimator,) = open_poses(args.pose or pose_of(setup.estimator), count=1, engine=args.engine)
+        stack.enter_context(contextlib.closing(estimator))
         encoders = load_encoders(
             args.encoder, estimator=estimator.name, mirrored=setup.mirrored, engine=args.engine
         )

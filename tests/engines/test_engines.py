@@ -188,6 +188,15 @@ def test_what_does_not_start_is_passed_over_and_told(monkeypatch: pytest.MonkeyP
         assert f"out of memory on {name}" in engine.where().reason
 
 
+def test_a_gpu_without_memory_for_the_weights_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(self: TorchEngine, array: object) -> None:
+        raise RuntimeError("CUDA out of memory. Tried to allocate 20.00 MiB")
+
+    monkeypatch.setattr(TorchEngine, "_tensor", full)
+    with pytest.raises(EngineError, match=r"out of memory.*--engine onnxruntime"):
+        TorchEngine(OPERATORS["gemm"])
+
+
 def test_an_engine_can_be_forced_and_an_unknown_one_is_refused() -> None:
     assert open_engine(OPERATORS["gemm"], engine="torch").where().runtime.startswith("torch")
     with pytest.raises(ConfigError, match=r"no engine 'openvino': choose one of auto, onnxruntime, torch"):

@@ -135,6 +135,16 @@ def test_an_operator_that_is_not_supported_is_named() -> None:
         to_onnx(network, outputs={0: "mask"}, low=0.0, high=1.0)
 
 
+def test_the_runtime_of_the_networks_can_be_chosen() -> None:
+    opened = networks.engine(networks.RECROP, 1, "torch")
+    assert opened.where().runtime.startswith("torch")
+    picture = np.full((1, networks.RECROP.side, networks.RECROP.side, 3), 90, np.uint8)
+    usual = networks.engine(networks.RECROP, 1).run({"image": picture})["points"]
+    assert np.allclose(opened.run({"image": picture})["points"], usual, rtol=1e-4, atol=1e-3)
+    with pytest.raises(ConfigError, match="no engine 'openvino'"):
+        networks.engine(networks.RECROP, 1, "openvino")
+
+
 def test_a_damaged_network_in_the_cache_is_converted_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

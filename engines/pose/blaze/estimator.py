@@ -73,12 +73,15 @@ class Networks:
     hand: Engine
 
 
-def open_networks(*, threads: int | None = None, shared: bool = False) -> Networks:
+def open_networks(
+    *, threads: int | None = None, shared: bool = False, runtime: str | None = None
+) -> Networks:
     """Load the networks (0.2 s; 4 s when they are converted, at the first start on a machine).
 
     Args:
         threads: CPU threads for a network; two by default, where there are two.
         shared: several estimators use them from threads of their own; what they run at a time is joined in one batch.
+        runtime: what executes them, as `open_engine` takes it; ONNX Runtime on the CPU by default.
 
     Raises:
         MissingExtra: mediapipe, whose wheel the networks come from, or onnx is not installed.
@@ -87,7 +90,7 @@ def open_networks(*, threads: int | None = None, shared: bool = False) -> Networ
     """
     threads = threads or min(2, os.cpu_count() or 1)
     opened = [
-        networks.engine(source, threads)
+        networks.engine(source, threads, runtime)
         for source in (networks.PERSON, networks.POSE, networks.RECROP, networks.HAND)
     ]
     return Networks(*(Batched(engine) if shared else engine for engine in opened))

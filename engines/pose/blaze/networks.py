@@ -15,6 +15,7 @@ from pathlib import Path
 import cv2
 
 from engines.caches import user_cache
+from engines.choice import open_engine
 from engines.errors import EngineError, PoseError
 from engines.pose.blaze.convert import to_onnx
 from engines.pose.blaze.tflite import mediapipe_folder, read_tflite
@@ -94,14 +95,21 @@ def network(source: Source) -> bytes:
     return model
 
 
-def engine(source: Source, threads: int) -> Engine:
+def engine(source: Source, threads: int, runtime: str | None = None) -> Engine:
     """One network, ready to run.
 
+    Args:
+        source: which one.
+        threads: CPU threads for one run.
+        runtime: what executes it, as `open_engine` takes it; ONNX Runtime on the CPU by default.
+
     Raises:
-        MissingExtra, PoseError, EngineError: as `network`, or ONNX Runtime cannot execute it.
+        MissingExtra, PoseError, EngineError: as `network`, or the runtime is not there or cannot execute it.
     """
     try:
-        return OnnxRuntimeEngine(network(source), threads=threads, device="cpu")
+        if runtime is None:
+            return OnnxRuntimeEngine(network(source), threads=threads, device="cpu")
+        return open_engine(network(source), name=Path(source.file).stem, engine=runtime, threads=threads)
     except EngineError as error:
         raise EngineError(f"{Path(source.file).name}: {error}") from error
 
