@@ -169,6 +169,44 @@ class Keypoints27:
         return out.reshape(-1)
 
 
+class NoseAndWrists:
+    """Nose and wrists as x, y and confidence: 9 values, for corpora that have no more of a signer.
+
+    Without shoulders there is no scale: wrists are relative to the nose and the nose to the picture's middle, all in quarters
+    of the picture's height, so it fits cameras at the same distance alone.
+    """
+
+    name = "nose-wrists-1"
+    width = 9
+    shape = (width,)
+    needs: Literal["landmarks"] = "landmarks"
+    hands = (slice(3, 6), slice(6, 9))
+
+    def row(
+        self,
+        landmarks: Landmarks,
+        *,
+        mirrored: bool = False,
+        embedding: Array | None = None,
+        picture: Image | None = None,
+    ) -> Array:
+        """float32 (9,)."""
+        places = landmarks.pose[[0, 15, 16]]
+        aspect = landmarks.width / landmarks.height
+        seen = places[:, 3] >= MIN_VISIBILITY
+        xy = (places[:, :2] - (0.5, 0.5)) * np.array([aspect, 1], np.float32) * 4
+        out = np.zeros((3, 3), np.float32)
+        if not seen[0]:
+            return out.reshape(-1)
+        xy[1:] -= xy[0]
+        out[:, :2] = np.where(seen[:, None], xy, 0)
+        out[:, 2] = seen
+        if mirrored:
+            out = out[[0, 2, 1]]
+            out[:, 0] = -out[:, 0]
+        return out.reshape(-1)
+
+
 def _mirrored_rows() -> NDArray[np.int64]:
     """The row that takes each row's place in a mirror."""
     body = [0, 4, 5, 6, 1, 2, 3, 8, 7, 10, 9, *(k + 1 if k % 2 else k - 1 for k in range(11, BODY))]
@@ -180,7 +218,8 @@ _MIRRORED = _mirrored_rows()
 
 POSE_VECTOR = PoseVector()
 KEYPOINTS27 = Keypoints27()
-KNOWN: dict[str, TickFeatures] = {one.name: one for one in (POSE_VECTOR, KEYPOINTS27)}
+NOSE_AND_WRISTS = NoseAndWrists()
+KNOWN: dict[str, TickFeatures] = {one.name: one for one in (POSE_VECTOR, KEYPOINTS27, NOSE_AND_WRISTS)}
 """Those that are made of landmarks; the others' names have parameters in them."""
 
 EMBEDDING_TICKS = 16

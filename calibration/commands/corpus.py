@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
 
+from calibration.corpus.boston104 import convert
 from calibration.corpus.reading import read_corpus
 from calibration.corpus.statistics import SplitStatistics, statistics
 
@@ -32,7 +33,7 @@ ROWS: dict[str, tuple[str, str]] = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the sub-commands."""
-    kinds = parser.add_subparsers(dest="kind", required=True, metavar="stats")
+    kinds = parser.add_subparsers(dest="kind", required=True, metavar="stats|boston104")
     stats = kinds.add_parser(
         "stats",
         help="signers, hours, frames, sentences, running glosses, vocabulary, out-of-vocabulary rate",
@@ -41,14 +42,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     stats.add_argument("folder", type=Path, metavar="DIR", help="the corpus")
     stats.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
+    boston = kinds.add_parser(
+        "boston104",
+        help="RWTH-BOSTON-104 (hands and nose of 201 real sentences) as a corpus",
+        description="Convert the CSV files of RWTH-BOSTON-104 to a folder that `signspot train transcript --features hands` "
+        "takes. A tenth of the training sentences becomes dev.",
+    )
+    boston.add_argument(
+        "folder", type=Path, metavar="DIR", help="with hands_condensed.csv and the word lists"
+    )
+    boston.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the corpus")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Count and print.
+    """Count and print, or convert.
 
     Raises:
         CorpusError: there is no corpus in the folder, or a file of it is damaged.
     """
+    if args.kind == "boston104":
+        made = convert(args.folder, args.out)
+        print(f"{args.out}: {', '.join(f'{count} sentences of {split}' for split, count in made.items())}")
+        return 0
     corpus = read_corpus(args.folder)
     columns = (TextColumn("counting"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:

@@ -13,16 +13,17 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from calibration.commands.evaluate_wer import figures, print_report
-from calibration.corpus.landmarks import landmarks_of_sentence, spans_of_sentence
+from calibration.corpus.landmarks import landmarks_of_sentence, read_track, spans_of_sentence
 from calibration.corpus.reading import read_corpus
 from calibration.corpus.sentences import CorpusError, Sentence, write_sentences
 from calibration.evaluation.transcripts import Transcribed, lags_s, transcribe
 from calibration.evaluation.wer import score
-from engines.encoders import load_encoder
+from engines.encoders import Encoder, load_encoder
 from engines.errors import ConfigError
 from engines.gloss_bundle import find_gloss_bundle
 from engines.tick_features import EmbeddingRow, tick_features_named
-from stream.transcribing import open_transcript
+from engines.ticks import TICK_HZ
+from stream.transcribing import TranscriptStage, open_transcript
 
 
 def add_parser(tasks: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -34,7 +35,16 @@ def add_parser(tasks: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         "what was stable or final; where the corpus knows when each sign ended, the seconds from there to its stable "
         "gloss; CPU time a tick.",
     )
-    transcript.add_argument("corpus", type=Path, metavar="CORPUS", help="sentences with landmarks or videos")
+    transcript.add_argument(
+        "corpus", type=Path, nargs="?", metavar="CORPUS", help="sentences with landmarks or videos"
+    )
+    transcript.add_argument(
+        "--idle",
+        type=Path,
+        metavar="FILE",
+        help="instead of a corpus, landmarks of someone who signs nothing (`signspot synth stream --idle SECONDS --no-video`): "
+        "glosses that are written all the same",
+    )
     transcript.add_argument(
         "--transcript",
         required=True,
@@ -65,21 +75,15 @@ def run(args: argparse.Namespace) -> int:
     """
     if args.limit is not None and args.limit < 1:
         raise ConfigError(f"--limit must be at least 1, not {args.limit}")
+    if (args.corpus is None) == (args.idle is None):
+        raise ConfigError("name a CORPUS, or --idle FILE for someone who signs nothing")
+    if args.idle is not None:
+        return _idle(args)
     corpus = read_corpus(args.corpus)
     sentences = corpus.split(args.split)[: args.limit]
     if any(one.media is None for one in sentences):
         raise CorpusError(f"{args.corpus} has sentences of {args.split} without landmarks, video or frames")
-    encoder = None
-    features = tick_features_named(find_gloss_bundle(args.transcript).card.features)
-    if isinstance(features, EmbeddingRow):
-        encoder = load_encoder(args.encoder or features.encoder, estimator="synthetic")
-    if features.needs == "picture":
-        raise ConfigError(
-            f"--transcript {args.transcript} sees pictures: signspot train transcript-bundle has measured it on its corpus"
-        )
-    stage = open_transcript(
-        args.transcript, encoders=[encoder] if encoder else [], language_model=args.language_model
-    )
+    stage, encoder = _opened(args)
     columns = (TextColumn("transcribing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("", total=len(sentences))
@@ -110,6 +114,43 @@ def run(args: argparse.Namespace) -> int:
         f"CPU time a tick: p50 {live['cpu_ms_p50']:.2f} ms, p99 {live['cpu_ms_p99']:.2f} ms, mean {live['cpu_ms_mean']:.2f} ms",
         highlight=False,
     )
+    return 0
+
+
+def _opened(args: argparse.Namespace) -> tuple[TranscriptStage, Encoder | None]:
+    """The live stage, and the encoder whose embeddings it sees."""
+    encoder = None
+    features = tick_features_named(find_gloss_bundle(args.transcript).card.features)
+    if isinstance(features, EmbeddingRow):
+        encoder = load_encoder(args.encoder or features.encoder, estimator="synthetic")
+    if features.needs == "picture":
+        raise ConfigError(
+            f"--transcript {args.transcript} sees pictures: signspot train transcript-bundle has measured it on its corpus"
+        )
+    stage = open_transcript(
+        args.transcript, encoders=[encoder] if encoder else [], language_model=args.language_model
+    )
+    return stage, encoder
+
+
+def _idle(args: argparse.Namespace) -> int:
+    """Glosses a minute that are written while nobody signs."""
+    stage, encoder = _opened(args)
+    track = read_track(args.idle)
+    with Console(stderr=True).status("watching someone idle"):
+        (told,) = transcribe([track], stage, encoder=encoder)
+    minutes = len(track) / TICK_HZ / 60
+    found = {
+        "minutes": round(minutes, 2),
+        "glosses": len(told.glosses),
+        "glosses_per_minute": len(told.glosses) / minutes,
+    }
+    if args.json:
+        print(json.dumps({"idle": found}))
+    else:
+        print(
+            f"{len(told.glosses)} glosses in {minutes:.1f} minutes without a sign: {found['glosses_per_minute']:.1f} a minute"
+        )
     return 0
 
 

@@ -16,6 +16,7 @@ from engines.encoders import DEFAULT_ENCODERS
 from engines.errors import ConfigError
 from engines.tick_features import (
     KEYPOINTS27,
+    NOSE_AND_WRISTS,
     POSE_VECTOR,
     STRIDE,
     EmbeddingRow,
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from engines.networks.picture_features import FrontName
 
 KINDS = ("sentences", "transcript", "transcript-bundle")
-LANDMARKS = {"pose": POSE_VECTOR.name, "keypoints": KEYPOINTS27.name}
+LANDMARKS = {"pose": POSE_VECTOR.name, "keypoints": KEYPOINTS27.name, "hands": NOSE_AND_WRISTS.name}
 FRONTS: tuple[FrontName, ...] = ("googlenet", "densenet", "r2plus1d")
 STEP_MS = round(STRIDE * TICK_S * 1000)
 
@@ -64,7 +65,7 @@ def add_kinds(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         "--features",
         choices=(*LANDMARKS, "embedding", *FRONTS),
         default="pose",
-        help="what it sees of a tick: pose vectors, the spotting encoder's 27 keypoints, that encoder's embedding, or the "
+        help="what it sees of a tick: pose vectors, the spotting encoder's 27 keypoints, that encoder's embedding, nose and wrists alone, or the "
         "picture through GoogLeNet, DenseNet-121 or the first stages of ResNet(2+1)D, trained from pixels (default: pose)",
     )
     train.add_argument(

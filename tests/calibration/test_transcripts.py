@@ -86,5 +86,10 @@ def test_the_command_measures_the_live_transcript(tmp_path: Path, capsys: pytest
     assert json.loads(capsys.readouterr().out)["wer"]["wer"] == found["wer"]
     assert main(words) == 0
     assert "CPU time a tick" in capsys.readouterr().out
+    assert main(["evaluate", "transcript", *words[3:], "--idle", str(corpus / "a.npz"), "--json"]) == 0
+    idle = json.loads(capsys.readouterr().out)["idle"]
+    assert idle["glosses_per_minute"] == pytest.approx(idle["glosses"] * 30)  # 50 ticks are 2 seconds
+    assert main(["evaluate", "transcript", *words[3:]]) == 1
+    assert "name a CORPUS, or --idle FILE" in capsys.readouterr().err
     assert main([*words, "--split", "train"]) == 1
     assert "without landmarks" in capsys.readouterr().err
