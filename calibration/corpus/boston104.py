@@ -81,7 +81,7 @@ def _track(frames: Array) -> LandmarkTrack:
         parts["pose"][:, landmark] = 0
         parts["pose"][:, landmark, :2] = values[:, column : column + 2] / (WIDTH, HEIGHT)
         parts["pose"][:, landmark, 3] = 1
-    return LandmarkTrack(**parts, width=WIDTH, height=HEIGHT, estimator="rwth-boston-104")
+    return LandmarkTrack(**parts, width=WIDTH, height=HEIGHT, estimator="rwth-boston-104", start_s=0.0)
 
 
 def _dev(train: dict[str, list[tuple[str, int, int]]]) -> list[str]:
@@ -89,7 +89,7 @@ def _dev(train: dict[str, list[tuple[str, int, int]]]) -> list[str]:
     for text in train.values():
         for word in {word for word, _, _ in text}:
             counts[word] = counts.get(word, 0) + 1
-    chosen = []
+    chosen: list[str] = []
     for video, text in train.items():
         words = {word for word, _, _ in text}
         if len(chosen) < len(train) // DEV_EVERY and all(counts[word] > 2 for word in words):
