@@ -146,7 +146,7 @@ def read_clips(folder: Path) -> Clips:
 
 
 def _keep(path: Path, clips: Clips) -> None:
-    partial = path.with_suffix(".part.npz")
+    partial = path.with_name(f"part-{path.name}")  # no reader takes it for a scene
     np.savez(
         partial,
         jpegs=np.concatenate(clips.jpegs),

@@ -43,7 +43,7 @@ Pixels = NDArray[np.uint8]
 
 AVERAGING = 0.98
 """Share that the running average of the weights keeps each step; the average is what is measured and exported."""
-BACKGROUND, IDLE = 2000, 504
+BACKGROUND, IDLE = 1000, 504
 """Clips that a bundle's background and its idle windows are made of."""
 WINDOW_LENGTHS = (14, 20)
 """Of the keypoint encoders' lengths the middle two: each costs a run of the network, and speaks for its neighbour too."""
