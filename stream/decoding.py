@@ -116,7 +116,7 @@ class GlossDecoder:
         self.accept(
             np.zeros((1, len(self._glosses) + 1), np.float32)
         )  # compiled or loaded now: no step waits for it
-        self.commit(len(self.best(1, ended=True)[0].glosses))
+        self.commit(len(self.best(1, ended=True)[0].glosses), ended=True)
         self.reset(start_s)
 
     @property

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from stream.decoding import STEP_S, GlossDecoder, SearchOptions
-from stream.language import LanguageModel
+from stream.language import LanguageModel, read_arpa
 
 Rows = NDArray[np.float32]
 Labels = tuple[str, ...]
@@ -277,3 +278,14 @@ def test_what_cannot_be_decoded_is_refused() -> None:
         decoder.commit(1)
     with pytest.raises(ValueError, match="width and candidates"):
         SearchOptions(width=0)
+
+
+def test_a_model_that_ends_no_empty_sentence_opens(tmp_path: Path) -> None:
+    """It refused to start with language models by which one gloss is better than none only once a sentence is over."""
+    arpa = tmp_path / "two.arpa"
+    arpa.write_text(
+        "\\data\\\nngram 1=4\nngram 2=2\n\n\\1-grams:\n-5.0\t</s>\n-99\t<s>\t0\n-1.2\tA\t0\n-1.2\tB\t0\n\n"
+        "\\2-grams:\n-0.1\tA </s>\n-0.1\tB </s>\n\n\\end\\\n"
+    )
+    decoder = GlossDecoder(("A", "B"), model=read_arpa(arpa))
+    assert decoder.best()[0].glosses == ()
