@@ -55,15 +55,17 @@ class Played:
         return self.spotted + self.cut_off
 
 
-class _Sweep:
+class Sweep:
     """Spotters with shifted thresholds, which get the very scores that the real one gets."""
 
     def __init__(self, gallery: Gallery, shifts: Sequence[float]) -> None:
+        """Start one for each shift (evidence that every threshold is raised by)."""
         self._spotters = {shift: Spotter(_shifted(gallery, shift)) for shift in shifts}
         self._found: dict[float, list[Spotted]] = {shift: [] for shift in shifts}
         self._segment: int | None = None
 
     def push(self, tick: Tick, scores: Scores) -> None:
+        """Take in one tick and its scores."""
         for shift, spotter in self._spotters.items():
             if tick.segment != self._segment:
                 self._found[shift] += spotter.flush()
@@ -72,6 +74,7 @@ class _Sweep:
         self._segment = tick.segment
 
     def finish(self) -> dict[float, tuple[Spotted, ...]]:
+        """All that each found, once nothing more comes."""
         return {shift: (*self._found[shift], *spotter.flush()) for shift, spotter in self._spotters.items()}
 
 
@@ -102,7 +105,7 @@ def play(
         GalleryMismatch: gallery and encoders do not fit.
     """
     pose = PoseStage(estimator, pictures=any(encoder.pictures for encoder in encoders))
-    spotting, sweep = SpottingStage(encoders, gallery), _Sweep(gallery, shifts)
+    spotting, sweep = SpottingStage(encoders, gallery), Sweep(gallery, shifts)
     spotted: list[Spotted] = []
     cut_off: list[Spotted] = []
     spans: list[tuple[int, int]] = []
