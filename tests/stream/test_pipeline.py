@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from engines.encoders import DEFAULT_ENCODERS, FUSION_WEIGHTS
 from stream.demo import gallery_clips, stream_path
 from stream.events import (
     Detection,
@@ -60,7 +61,11 @@ def test_a_sign_is_spotted_once_with_all_that_the_wire_promises(
     assert found.runner_up is not None
     assert found.runner_up.gloss in GLOSSES
     assert found.runner_up.score < found.score
-    assert found.per_encoder == {"slgcn2d": pytest.approx(found.score)}
+    assert set(found.per_encoder) == set(DEFAULT_ENCODERS)
+    fused = sum(FUSION_WEIGHTS[name] * cosine for name, cosine in found.per_encoder.items())
+    assert found.score == pytest.approx(
+        fused / sum(FUSION_WEIGHTS[name] for name in found.per_encoder), abs=1e-5
+    )
     assert found.lag_ms is None, "played faster than real time"
     assert found.processing_ms > 0
     last = messages[-1]
@@ -69,7 +74,9 @@ def test_a_sign_is_spotted_once_with_all_that_the_wire_promises(
         "once all is spotted"
     )
     assert (last.state, last.frames_dropped["overwritten"], last.glosses) == ("ended", 0, 3)
-    assert {"pose", "ticks", "windows", "slgcn2d", "similarity", "spotting", "publish"} <= set(last.stages)
+    assert {"pose", "ticks", "windows", *DEFAULT_ENCODERS, "similarity", "spotting", "publish"} <= set(
+        last.stages
+    )
 
 
 def test_real_time_and_full_speed_say_the_same(gallery: Path, clips: dict[str, Path]) -> None:
@@ -204,7 +211,8 @@ def test_landmarks_and_previews_on_demand(clips: dict[str, Path]) -> None:
     assert len(landmarks) > 30
     noses = [from_float16(one.pose, 4)[0, 0] for one in landmarks]
     assert 0.3 < np.nanmedian(noses) < 0.7, "the nose is near the middle of the demo's pictures"
-    assert 5 <= len(previews) <= 30
+    seconds = (messages[-1].time_us - messages[0].time_us) / 1e6  # more than the clip's on a busy machine
+    assert 5 <= len(previews) <= 10 * seconds + 1
     assert previews[0].jpeg[:2] == b"\xff\xd8"
 
 
