@@ -12,8 +12,12 @@ SETTLE_S = 2.0
 """A level is given this long to take effect before a higher one is tried."""
 CALM_S = 6.0
 """So long must be without overload, and with head-room, before a lower level is tried."""
+HURRY_S = 0.7
+"""The same where frames are so late that nobody would call it live."""
 LATE_MS = 120.0
 """A frame that waited longer than this for the pose estimator means overload: the budget of `processing_ms`."""
+TOO_LATE_MS = 3 * LATE_MS
+"""One that waited longer than this leaves no time for one level after the other at leisure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +100,8 @@ class Governor:
         since_change_s = (now_ns - self._changed_ns) / 1e9
         if dropped or waited_ms > LATE_MS:
             self._troubled_ns = now_ns
-            if since_change_s < SETTLE_S or self._level == len(self._levels) - 1:
+            settle_s = HURRY_S if waited_ms > TOO_LATE_MS else SETTLE_S
+            if since_change_s < settle_s or self._level == len(self._levels) - 1:
                 return False
             if self._recovered and since_change_s < 2 * CALM_S:
                 self._patience_s = min(2 * self._patience_s, 60.0)  # the last recovery came too soon

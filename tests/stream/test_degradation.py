@@ -41,6 +41,19 @@ def test_overload_goes_down_the_ladder_one_step_at_a_time() -> None:
     assert "frame dropped" in governor.reason
 
 
+def test_frames_that_are_far_too_late_hurry_it() -> None:
+    governor = Governor(ladder(["slgcn2d", "slgcn3d"]))
+    governor.observe(1, dropped=0, waited_ms=0.0, busy=0.9)
+    for tenth in range(1, 31):
+        governor.observe(1 + tenth * 100_000_000, dropped=0, waited_ms=500.0, busy=1.0)
+    assert governor.level == 4, "3 s of it; the same with 200 ms gives up one level"
+    leisurely = Governor(ladder(["slgcn2d", "slgcn3d"]))
+    leisurely.observe(1, dropped=0, waited_ms=0.0, busy=0.9)
+    for tenth in range(1, 31):
+        leisurely.observe(1 + tenth * 100_000_000, dropped=0, waited_ms=200.0, busy=1.0)
+    assert leisurely.level == 1
+
+
 def test_full_quality_comes_back_after_calm_with_head_room() -> None:
     governor = Governor(ladder(["slgcn2d"]))
     run(governor, 10.0, SETTLE_S + 0.2, dropped=1)
