@@ -153,7 +153,9 @@ def accelerations(performance: Performance) -> Wide:
     """Of both wrists, m/s2: (2 (T - 2),)."""
     body = body_of(performance.signer)
     tracks = [performance.joints[:, body.index(f"wrist.{side}")].astype(float) for side in "LR"]
-    return np.concatenate([np.linalg.norm(np.diff(x, 2, axis=0), axis=1) for x in tracks]) * performance.fps**2
+    return (
+        np.concatenate([np.linalg.norm(np.diff(x, 2, axis=0), axis=1) for x in tracks]) * performance.fps**2
+    )
 
 
 def measure(performances: list[Performance], step: int) -> dict[str, float]:
@@ -201,11 +203,16 @@ def main() -> None:
     print("| | " + " | ".join(results) + " |\n|---|" + "---|" * len(results))
     for key in next(iter(results.values())):
         cells = [result[key] for result in results.values()]
-        texts = [f"{x:.0f}" if key == "frames" else f"{x:.1f}" if "m/s2" in key else f"{100 * x:.1f}%" for x in cells]
+        texts = [
+            f"{x:.0f}" if key == "frames" else f"{x:.1f}" if "m/s2" in key else f"{100 * x:.1f}%"
+            for x in cells
+        ]
         print(f"| {key} | " + " | ".join(texts) + " |")
     if args.save:
         results["made by"] = {"step": args.step, "signers": args.signers}  # type: ignore[dict-item]
-        args.save.write_text(json.dumps({"date": time.strftime("%Y-%m-%d"), **results}, indent=1) + "\n", encoding="utf-8")
+        args.save.write_text(
+            json.dumps({"date": time.strftime("%Y-%m-%d"), **results}, indent=1) + "\n", encoding="utf-8"
+        )
 
 
 if __name__ == "__main__":

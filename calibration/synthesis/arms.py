@@ -36,7 +36,9 @@ Wide = NDArray[np.float64]
 LONGEST_REACH = 0.985  # of the straight arm: elbows are never locked
 EASY_BEND_RAD = math.radians(35)
 SWIVELS_RAD = np.radians(np.arange(-45.0, 106.0, 25.0))
-SOFTNESS = 0.12  # of the choice between swivels: their mean is smooth in time, as long as what it is made from is
+SOFTNESS = (
+    0.12  # of the choice between swivels: their mean is smooth in time, as long as what it is made from is
+)
 ELBOW_M = 0.045
 STEADY_S = 0.08
 """Over so long elbows, and joints that come to their limits, are smoothed."""
@@ -132,7 +134,9 @@ class Arm:
     def of(cls, body: Body, side: Side) -> Arm:
         """Measure one arm of a body at rest."""
         heads = body.heads.astype(float)
-        shoulder, elbow, wrist = (heads[body.index(f"{name}.{side}")] for name in ("upperarm01", "lowerarm01", "wrist"))
+        shoulder, elbow, wrist = (
+            heads[body.index(f"{name}.{side}")] for name in ("upperarm01", "lowerarm01", "wrist")
+        )
         return cls(side, elbow - shoulder, wrist - elbow, hand_frame(body, side))
 
     def reach(
@@ -158,7 +162,9 @@ class Arm:
         swivel = gaussian_filter1d(swivel, STEADY_S * fps, mode="nearest")
         _reach(shoulder, wrist, hand, a, b, self.sign, swivel, elbow, reached, bent, excess)
         if excess.any():
-            at_limit = maximum_filter1d(np.minimum(excess / 0.1, 1.0), 2 * round(STEADY_S * fps) + 1, mode="nearest")
+            at_limit = maximum_filter1d(
+                np.minimum(excess / 0.1, 1.0), 2 * round(STEADY_S * fps) + 1, mode="nearest"
+            )
             at_limit = gaussian_filter1d(at_limit, STEADY_S * fps, mode="nearest")[:, None]
             steady = gaussian_filter1d(bent, STEADY_S * fps, axis=0, mode="nearest")
             bent = (1 - at_limit) * bent + at_limit * steady
@@ -306,11 +312,13 @@ def _cost(
         depth = ELBOW_M - distance_to(grid, origin, carried_back(point, trunk, centre, centre))
         if depth > 0:
             cost += IN_TRUNK * depth * depth
-    return cost
+    return float(cost)
 
 
 @numba.njit(cache=True)
-def _hands(shoulders: Wide, elbows: Wide, wrists: Wide, bent: Wide, side: float, handed: float, axes: Wide) -> None:
+def _hands(
+    shoulders: Wide, elbows: Wide, wrists: Wide, bent: Wide, side: float, handed: float, axes: Wide
+) -> None:
     for t in range(len(wrists)):
         elbow = _vector(elbows[t])
         upper = unit(plus(elbow, _vector(shoulders[t]), -1.0))
@@ -336,7 +344,11 @@ def _finger_turns(rest: Wide, wanted: Wide, turns: Wide) -> None:
         for bone in range(len(rest)):
             turn = swing(_vector(rest[bone]), _vector(wanted[t, bone]))
             for number in range(3):
-                unit_vector = (1.0 if number == 0 else 0.0, 1.0 if number == 1 else 0.0, 1.0 if number == 2 else 0.0)
+                unit_vector = (
+                    1.0 if number == 0 else 0.0,
+                    1.0 if number == 1 else 0.0,
+                    1.0 if number == 2 else 0.0,
+                )
                 column = turned(unit_vector, turn)
                 for row in range(3):
                     turns[t, bone, row, number] = column[row]

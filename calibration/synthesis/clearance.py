@@ -24,7 +24,7 @@ from calibration.synthesis.solids import (
     carried_back,
     distance_to,
 )
-from engines.vectors import Vector, dot, plus, scaled, unit
+from engines.vectors import Vector, cross, dot, plus, scaled, unit
 
 Wide = NDArray[np.float64]
 
@@ -84,7 +84,10 @@ def give_way(arms: Arms, both: tuple[Arm, Arm], solid: Solid, fps: float) -> Pos
         ]
         elbow, wrist = np.stack([one[0] for one in reached]), np.stack([one[1] for one in reached])
         hands = np.stack(
-            [arm.hands(arms.shoulder[side], elbow[side], wrist[side], reached[side][2]) for side, arm in enumerate(both)]
+            [
+                arm.hands(arms.shoulder[side], elbow[side], wrist[side], reached[side][2])
+                for side, arm in enumerate(both)
+            ]
         )
         if number == PASSES:
             break
@@ -140,7 +143,9 @@ def _out_of(axes: Wide, v: Vector) -> Vector:
 
 
 @numba.njit(cache=True)
-def _lay_hand(wrist: Vector, axes: Wide, shape: Wide, bases: Wide, lengths: Wide, radii: Wide, out: Wide) -> None:
+def _lay_hand(
+    wrist: Vector, axes: Wide, shape: Wide, bases: Wide, lengths: Wide, radii: Wide, out: Wide
+) -> None:
     """Places of a hand's spheres: six a finger, the last one inside the fingertip; four in the palm; the wrist."""
     row = 0
     for finger in range(5):
@@ -263,6 +268,14 @@ def _needs(
                 middle = scaled(unit(towards), 0.5)
                 for other in range(HAND_SPHERES):
                     _apart(left, right, _at(limbs[0, arm]), _at(fingers[1, other]), arm_radii_l[arm] + radii_r[other], middle, share, 1.0 if share < 1 else 0.5)  # fmt: skip
+        across = (
+            cross(  # forearms that cross go apart the way they lie on each other, not back along themselves
+                unit(plus(_at(wrist[0, t]), _at(elbow[0, t]), -1.0)),
+                unit(plus(_at(wrist[1, t]), _at(elbow[1, t]), -1.0)),
+            )
+        )
+        middles = scaled(plus(plus(_at(elbow[0, t]), _at(wrist[0, t]), 1.0), plus(_at(elbow[1, t]), _at(wrist[1, t]), 1.0), -1.0), 0.5)  # fmt: skip
+        across = scaled(across, 1.5 if dot(across, middles) >= 0 else -1.5)
         for one in range(len(_FOREARM)):
             for other in range(len(_FOREARM)):
-                _apart(left, right, _at(limbs[0, one]), _at(limbs[1, other]), arm_radii_l[one] + arm_radii_r[other], (0.0, 0.0, 0.0), max(_FOREARM[one], 0.3), max(_FOREARM[other], 0.3))  # fmt: skip
+                _apart(left, right, _at(limbs[0, one]), _at(limbs[1, other]), arm_radii_l[one] + arm_radii_r[other], across, max(_FOREARM[one], 0.3), max(_FOREARM[other], 0.3))  # fmt: skip

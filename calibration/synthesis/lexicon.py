@@ -235,7 +235,9 @@ def main_parameters(form: SignForm) -> tuple[str, ...]:
 
 def _random_form(rng: np.random.Generator, gloss: str) -> SignForm:
     shapes = [name for name in SHAPES if name != "relaxed"]
-    hands = str(rng.choice(["one", "mirror", "parallel", "alternate", "base"], p=[0.45, 0.2, 0.08, 0.1, 0.17]))
+    hands = str(
+        rng.choice(["one", "mirror", "parallel", "alternate", "base"], p=[0.45, 0.2, 0.08, 0.1, 0.17])
+    )
     places = [name for name in (*HEAD, *TRUNK) if name != "other-palm"]
     at = str(rng.choice(["other-palm", *ARM] if hands == "base" else places))
     if hands in ("mirror", "parallel", "alternate"):
@@ -262,7 +264,9 @@ def _random_form(rng: np.random.Generator, gloss: str) -> SignForm:
         reach=float(np.round(rng.uniform(0.25, 0.6), 2)),
         repeats=int(rng.choice([1, 2, 3], p=[0.5, 0.35, 0.15])),
         base_shape=str(rng.choice(["flat", "fist", "index", "five"], p=[0.55, 0.25, 0.1, 0.1])),
-        base_palm="down" if at in ("other-elbow", "other-forearm", "other-wrist", "other-hand-back") else "up",
+        base_palm="down"
+        if at in ("other-elbow", "other-forearm", "other-wrist", "other-hand-back")
+        else "up",
     )
     if form.move in ("straight", "arc", "open-close") and rng.random() < 0.4:
         form = replace(form, shape_end=str(rng.choice(shapes)))

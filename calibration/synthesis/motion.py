@@ -371,7 +371,12 @@ class _Director:
         )
 
     def posed(
-        self, tracks: Mapping[Side, list[Wide]], rotations: Array, shoulders: Mapping[Side, Wide], head_joint: Wide, fps: float
+        self,
+        tracks: Mapping[Side, list[Wide]],
+        rotations: Array,
+        shoulders: Mapping[Side, Wide],
+        head_joint: Wide,
+        fps: float,
     ) -> Posed:
         """Both arms, clear of the body and of each other."""
         places = []

@@ -72,11 +72,16 @@ def _solid(phenotype: tuple[float, ...]) -> Solid:
         head=_field(body, head, "head", HEAD_STEP_M),
         trunk=_field(body, trunk, "root", TRUNK_STEP_M),
         fingers=np.array(
-            [[_thickness(body, f"{finger}-{n}{side}") for finger in FINGERS for n in (1, 2, 3)] for side in sides]
+            [
+                [_thickness(body, f"{finger}-{n}{side}") for finger in FINGERS for n in (1, 2, 3)]
+                for side in sides
+            ]
         ),
         palm=np.array([_palm(body, side) for side in sides]),
         forearm=np.array([_along(body, ("lowerarm01", "wrist"), ALONG_FOREARM, side) for side in sides]),
-        upper_arm=np.array([_along(body, ("upperarm01", "lowerarm01"), ALONG_UPPER_ARM, side) for side in sides]),
+        upper_arm=np.array(
+            [_along(body, ("upperarm01", "lowerarm01"), ALONG_UPPER_ARM, side) for side in sides]
+        ),
     )
 
 
@@ -99,7 +104,9 @@ def _field(body: Body, kept: NDArray[np.bool_], centre: str, step: float) -> Fie
     skin, normals = body.vertices[kept].astype(float), vertex_normals(body.vertices, body.faces)[kept]
     low = skin.min(0) - MARGIN_M
     shape = tuple(np.ceil((skin.max(0) + MARGIN_M - low) / step).astype(int) + 1)
-    cells = low + step * np.stack(np.meshgrid(*(np.arange(n) for n in shape), indexing="ij"), -1).reshape(-1, 3)
+    cells = low + step * np.stack(np.meshgrid(*(np.arange(n) for n in shape), indexing="ij"), -1).reshape(
+        -1, 3
+    )
     outer = _outermost(skin, low, step, shape)
     away, nearest = cKDTree(skin[outer]).query(cells, k=3)
     offset = cells[:, None] - skin[outer][nearest]
@@ -138,7 +145,9 @@ def _thickness(body: Body, bone: str) -> float:
     place = offset @ along
     beside = np.linalg.norm(offset - place[:, None] * along, axis=1)
     length = np.linalg.norm(end - start)
-    return float(np.median(beside[(place > 0.35 * length) & (place < length)]))  # not the webs between fingers
+    return float(
+        np.median(beside[(place > 0.35 * length) & (place < length)])
+    )  # not the webs between fingers
 
 
 def _palm(body: Body, side: str) -> float:
@@ -179,7 +188,11 @@ def carried_back(point: Vector, turn: Wide, joint: Wide, centre: Wide) -> Vector
 @numba.njit(cache=True)
 def distance_to(grid: Array, origin: Wide, point: Vector) -> float:
     """Signed distance of a point from a field's skin, metres, between cells linear."""
-    x, y, z = (point[0] - origin[0]) / origin[3], (point[1] - origin[1]) / origin[3], (point[2] - origin[2]) / origin[3]
+    x, y, z = (
+        (point[0] - origin[0]) / origin[3],
+        (point[1] - origin[1]) / origin[3],
+        (point[2] - origin[2]) / origin[3],
+    )
     if x < 0 or y < 0 or z < 0 or x >= grid.shape[0] - 1 or y >= grid.shape[1] - 1 or z >= grid.shape[2] - 1:
         return FAR_M
     i, j, k = int(x), int(y), int(z)
