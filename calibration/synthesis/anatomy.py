@@ -102,7 +102,7 @@ def _outside(body: Body, rows: NDArray[np.int64]) -> NDArray[np.int64]:
     offset = points - points.mean(0)
     radius = np.linalg.norm(offset, axis=1)
     _, nearest = cKDTree(offset / radius[:, None]).query(offset / radius[:, None], k=12)
-    return rows[radius > radius[nearest].max(1) - 0.02]
+    return np.asarray(rows[radius > radius[nearest].max(1) - 0.02])
 
 
 def _depth(points: Wide, tree: cKDTree, rows: NDArray[np.int64], place: Wide, normal: Wide) -> float:
@@ -142,7 +142,7 @@ def excesses(performance: Performance) -> Wide:
                 joint_limits.twist_excess(bent),
                 bend * max(1 - 1 / max(share, 1e-9), 0.0),
             )
-    return out
+    return np.asarray(out)
 
 
 def _unit(vectors: Wide) -> Wide:
@@ -153,9 +153,8 @@ def accelerations(performance: Performance) -> Wide:
     """Of both wrists, m/s2: (2 (T - 2),)."""
     body = body_of(performance.signer)
     tracks = [performance.joints[:, body.index(f"wrist.{side}")].astype(float) for side in "LR"]
-    return (
-        np.concatenate([np.linalg.norm(np.diff(x, 2, axis=0), axis=1) for x in tracks]) * performance.fps**2
-    )
+    jolts = np.concatenate([np.linalg.norm(np.diff(x, 2, axis=0), axis=1) for x in tracks])
+    return np.asarray(jolts * performance.fps**2)
 
 
 def measure(performances: list[Performance], step: int) -> dict[str, float]:
@@ -209,7 +208,7 @@ def main() -> None:
         ]
         print(f"| {key} | " + " | ".join(texts) + " |")
     if args.save:
-        results["made by"] = {"step": args.step, "signers": args.signers}  # type: ignore[dict-item]
+        results["made by"] = {"step": args.step, "signers": args.signers}
         args.save.write_text(
             json.dumps({"date": time.strftime("%Y-%m-%d"), **results}, indent=1) + "\n", encoding="utf-8"
         )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Collection
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -170,7 +170,7 @@ def read_lexicon(path: Path | None = None) -> dict[str, SignForm]:
     path = path or Path(__file__).with_name("lexicon.toml")
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
-        forms = {gloss: SignForm(gloss=gloss, **fields) for gloss, fields in tables.items()}
+        forms = {gloss: SignForm(gloss=gloss, **values) for gloss, values in tables.items()}
     except (OSError, ValueError, TypeError) as error:  # not there, no TOML or no text, other fields
         raise ConfigError(f"{path} is no lexicon: {error}") from error
     if not forms:
@@ -180,11 +180,10 @@ def read_lexicon(path: Path | None = None) -> dict[str, SignForm]:
 
 def write_toml(form: SignForm) -> str:
     """One sign as a line of TOML, defaults left out."""
-    plain = SignForm(gloss=form.gloss, shape=form.shape, at=form.at)
     parts = []
-    for name in SignForm.__slots__:
-        value = getattr(form, name)
-        if name == "gloss" or (name not in ("shape", "at") and value == getattr(plain, name)):
+    for one in fields(form):
+        name, value = one.name, getattr(form, one.name)
+        if name == "gloss" or value == one.default:
             continue
         parts.append(f'{name} = "{value}"' if isinstance(value, str) else f"{name} = {value}")
     return f"{form.gloss} = {{ {', '.join(parts)} }}"

@@ -338,7 +338,7 @@ class _Director:
         starts = ends - [span.seconds for span in spans]
         share = np.clip((moments - starts[which]) / np.array([span.seconds for span in spans])[which], 0, 1)
         rotations, shoulder_of, head_joint = self.trunk(frames, fps)
-        tracks = {}
+        tracks: dict[Side, list[Wide]] = {}
         for side in ("L", "R"):
             parts = [_at(span.hands[side], share[which == number]) for number, span in enumerate(spans)]
             tracks[side] = [np.concatenate([part[k] for part in parts]) for k in range(4)]

@@ -211,7 +211,8 @@ def test_fields_tell_inside_from_outside() -> None:
     middle = (float(eyes[0]), float(eyes[1] + 0.08), float(eyes[2]))
     assert distance_to(SOLID.head.grid, SOLID.head.origin, middle) < -0.03
     assert distance_to(SOLID.trunk.grid, SOLID.trunk.origin, (5.0, 0.0, 0.0)) > 0.5
-    spine = tuple(float(x) for x in BODY.heads[BODY.index("spine02")] + [0, -0.04, 0])
+    x, y, z = (float(one) for one in BODY.heads[BODY.index("spine02")])
+    spine = (x, y - 0.04, z)
     assert distance_to(SOLID.trunk.grid, SOLID.trunk.origin, spine) < -0.03
 
 

@@ -44,7 +44,11 @@ def test_no_hand_written_sign_asks_for_fingers_and_palm_along_each_other() -> No
                 assert abs(np.dot(direction(fingers), direction(palm))) < 0.75, form.gloss
 
 
-@pytest.mark.parametrize("form", list(read_lexicon().values())[::7], ids=lambda form: form.gloss)
+@pytest.mark.parametrize(
+    "form",
+    [*list(read_lexicon().values())[::7], SignForm(gloss="X", shape="fist", at="other-wrist", hands="base")],
+    ids=lambda form: form.gloss,
+)
 def test_the_text_form_comes_back(form: SignForm, tmp_path: Path) -> None:
     (tmp_path / "one.toml").write_text(write_toml(form))
     assert read_lexicon(tmp_path / "one.toml") == {form.gloss: form}
