@@ -18,13 +18,10 @@ from numpy.typing import NDArray
 
 from engines.landmarks import Landmarks
 from engines.skeleton import MIN_VISIBILITY
+from engines.vectors import TINY, Axes, Vector, cross, dot, plus, scaled, swing, turned_axes, unit
 
 Array = NDArray[np.float32]
 Wide = NDArray[np.float64]
-Vector = tuple[float, float, float]
-Axes = tuple[Vector, Vector, Vector]
-"""The x, y and z axis of a frame, unit vectors."""
-
 NAMES = (
     *("neck", "left_collar", "right_collar", "left_shoulder", "right_shoulder"),
     *("left_elbow", "right_elbow", "left_wrist", "right_wrist"),
@@ -71,7 +68,6 @@ BENT, CLEARLY_BENT = math.radians(10.0), math.radians(25.0)
 
 _FINGERS = np.array(FINGERS)
 _MIRRORED = np.array(MIRRORED)
-_TINY = 1e-9
 
 
 def joint_angles(pose: Wide, visibility: Wide, left: Wide, right: Wide) -> Array:
@@ -126,32 +122,6 @@ def mirror(angles: Array) -> Array:
 
 
 @numba.njit(cache=True)
-def _dot(a: Vector, b: Vector) -> float:
-    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
-
-
-@numba.njit(cache=True)
-def _cross(a: Vector, b: Vector) -> Vector:
-    return (a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0])
-
-
-@numba.njit(cache=True)
-def _plus(a: Vector, b: Vector, by: float) -> Vector:
-    """`a` + `by` x `b`."""
-    return (a[0] + by * b[0], a[1] + by * b[1], a[2] + by * b[2])
-
-
-@numba.njit(cache=True)
-def _scaled(a: Vector, by: float) -> Vector:
-    return (a[0] * by, a[1] * by, a[2] * by)
-
-
-@numba.njit(cache=True)
-def _unit(a: Vector) -> Vector:
-    return _scaled(a, 1.0 / max(math.sqrt(_dot(a, a)), _TINY))
-
-
-@numba.njit(cache=True)
 def _between(points: Wide, a: int, b: int) -> Vector:
     """From point `a` to point `b`, in our axes."""
     return (points[b, 0] - points[a, 0], points[a, 1] - points[b, 1], points[a, 2] - points[b, 2])
@@ -160,51 +130,21 @@ def _between(points: Wide, a: int, b: int) -> Vector:
 @numba.njit(cache=True)
 def _middles(points: Wide, a: int, b: int, c: int, d: int) -> Vector:
     """From the middle of `a` and `b` to the middle of `c` and `d`."""
-    return _scaled(_plus(_between(points, a, c), _between(points, b, d), 1.0), 0.5)
+    return scaled(plus(_between(points, a, c), _between(points, b, d), 1.0), 0.5)
 
 
 @numba.njit(cache=True)
 def _axes(along: Vector, across: Vector) -> Axes:
     """The frame whose x axis is `along` and whose z axis lies as near to `across` as it can."""
-    x = _unit(along)
-    z = _unit(_plus(across, x, -_dot(across, x)))
-    return x, _cross(z, x), z
-
-
-@numba.njit(cache=True)
-def _swing(a: Vector, b: Vector) -> Vector:
-    """The shortest turn that takes unit vector `a` to `b`, as angle times axis."""
-    axis = _cross(a, b)
-    sine = math.sqrt(_dot(axis, axis))
-    angle = math.atan2(sine, _dot(a, b))
-    if sine < 1e-7:
-        if angle < 1.0:
-            return axis
-        other = (0.0, 1.0, 0.0) if abs(a[1]) < 0.9 else (1.0, 0.0, 0.0)
-        return _scaled(_unit(_plus(other, a, -_dot(other, a))), math.pi)
-    return _scaled(axis, angle / sine)
-
-
-@numba.njit(cache=True)
-def _turned(v: Vector, turn: Vector) -> Vector:
-    """Rodrigues: `v` turned by angle-axis `turn`."""
-    angle = math.sqrt(_dot(turn, turn))
-    if angle < _TINY:
-        return v
-    axis = _scaled(turn, 1.0 / angle)
-    c, s = math.cos(angle), math.sin(angle)
-    return _plus(_plus(_scaled(v, c), _cross(axis, v), s), axis, _dot(axis, v) * (1.0 - c))
-
-
-@numba.njit(cache=True)
-def _turned_axes(axes: Axes, turn: Vector) -> Axes:
-    return _turned(axes[0], turn), _turned(axes[1], turn), _turned(axes[2], turn)
+    x = unit(along)
+    z = unit(plus(across, x, -dot(across, x)))
+    return x, cross(z, x), z
 
 
 @numba.njit(cache=True)
 def _inside(axes: Axes, v: Vector) -> Vector:
     """A vector in a frame's own coordinates."""
-    return (_dot(axes[0], v), _dot(axes[1], v), _dot(axes[2], v))
+    return (dot(axes[0], v), dot(axes[1], v), dot(axes[2], v))
 
 
 @numba.njit(cache=True)
@@ -217,20 +157,20 @@ def _relative(parent: Axes, child: Axes) -> Vector:
         q = ((y[2] - z[1]) / w, (z[0] - x[2]) / w, (x[1] - y[0]) / w)
         w /= 4
     elif x[0] >= y[1] and x[0] >= z[2]:
-        d = math.sqrt(max(1.0 + x[0] - y[1] - z[2], _TINY)) * 2
+        d = math.sqrt(max(1.0 + x[0] - y[1] - z[2], TINY)) * 2
         q, w = (d / 4, (x[1] + y[0]) / d, (x[2] + z[0]) / d), (y[2] - z[1]) / d
     elif y[1] >= z[2]:
-        d = math.sqrt(max(1.0 - x[0] + y[1] - z[2], _TINY)) * 2
+        d = math.sqrt(max(1.0 - x[0] + y[1] - z[2], TINY)) * 2
         q, w = ((x[1] + y[0]) / d, d / 4, (y[2] + z[1]) / d), (z[0] - x[2]) / d
     else:
-        d = math.sqrt(max(1.0 - x[0] - y[1] + z[2], _TINY)) * 2
+        d = math.sqrt(max(1.0 - x[0] - y[1] + z[2], TINY)) * 2
         q, w = ((x[2] + z[0]) / d, (y[2] + z[1]) / d, d / 4), (x[1] - y[0]) / d
     if w < 0:
-        q, w = _scaled(q, -1.0), -w
-    length = math.sqrt(_dot(q, q))
-    if length < _TINY:
-        return _scaled(q, 2.0)
-    return _scaled(q, 2.0 * math.atan2(length, w) / length)
+        q, w = scaled(q, -1.0), -w
+    length = math.sqrt(dot(q, q))
+    if length < TINY:
+        return scaled(q, 2.0)
+    return scaled(q, 2.0 * math.atan2(length, w) / length)
 
 
 @numba.njit(cache=True)
@@ -244,7 +184,7 @@ def hand_axes(hand: Wide, sign: float) -> Axes:
     Returns:
         x along the fingers (against them for a right hand), y out of the back of the hand, z to the index's side.
     """
-    return _axes(_scaled(_between(hand, 0, 9), sign), _between(hand, 17, 5))
+    return _axes(scaled(_between(hand, 0, 9), sign), _between(hand, 17, 5))
 
 
 @numba.njit(cache=True)
@@ -259,15 +199,15 @@ def fill_fingers(hand: Wide, axes: Axes, sign: float, first: int, out: Array) ->
     Every bone is turned the shortest way from where a straight finger would go on.
     """
     for finger in range(5):
-        rest = _scaled(axes[0], sign)
+        rest = scaled(axes[0], sign)
         if finger == 4:  # a thumb at rest stands off between the fingers' way and the palm's side
-            rest = _unit(_plus(rest, axes[2], 1.0))
+            rest = unit(plus(rest, axes[2], 1.0))
         frame = axes
         for number in range(3):
-            bone = _unit(_between(hand, _FINGERS[finger, number], _FINGERS[finger, number + 1]))
-            turn = _swing(rest, bone)
+            bone = unit(_between(hand, _FINGERS[finger, number], _FINGERS[finger, number + 1]))
+            turn = swing(rest, bone)
             _put(out, first + 3 * finger + number, _inside(frame, turn))
-            frame, rest = _turned_axes(frame, turn), bone
+            frame, rest = turned_axes(frame, turn), bone
 
 
 @numba.njit(cache=True)
@@ -275,41 +215,41 @@ def _arm(body: Wide, trunk: Axes, side: int, out: Array) -> Axes:
     """Collar, shoulder and elbow of one side; returns the forearm's frame, NaN where it is not seen."""
     sign = 1.0 if side == 0 else -1.0
     shoulder, elbow, wrist = 11 + side, 13 + side, 15 + side
-    rest = _scaled(trunk[0], sign)
-    out_of = _scaled(_unit(_between(body, 12, 11)), sign)  # from the middle of the shoulders to this one
-    turn = _swing(rest, out_of)
+    rest = scaled(trunk[0], sign)
+    out_of = scaled(unit(_between(body, 12, 11)), sign)  # from the middle of the shoulders to this one
+    turn = swing(rest, out_of)
     _put(out, LEFT_COLLAR + side, _inside(trunk, turn))
-    collar = _turned_axes(trunk, turn)
-    upper = _unit(_between(body, shoulder, elbow))
-    lower = _unit(_between(body, elbow, wrist))
-    arm = _turned_axes(collar, _swing(out_of, upper))  # without twist
-    hinge = _scaled(_cross(upper, lower), -sign)  # the y axis that the elbow turns about
-    bend = math.atan2(math.sqrt(_dot(hinge, hinge)), _dot(upper, lower))
+    collar = turned_axes(trunk, turn)
+    upper = unit(_between(body, shoulder, elbow))
+    lower = unit(_between(body, elbow, wrist))
+    arm = turned_axes(collar, swing(out_of, upper))  # without twist
+    hinge = scaled(cross(upper, lower), -sign)  # the y axis that the elbow turns about
+    bend = math.atan2(math.sqrt(dot(hinge, hinge)), dot(upper, lower))
     trust = 0.0
     if not math.isnan(bend):  # where the wrist is not seen, neither is the twist
         trust = min(max((min(bend, math.pi - bend) - BENT) / (CLEARLY_BENT - BENT), 0.0), 1.0)
     if trust > 0:
-        y = _plus(_scaled(_unit(hinge), trust), arm[1], 1.0 - trust)
-        y = _unit(_plus(y, arm[0], -_dot(y, arm[0])))
-        arm = (arm[0], y, _cross(arm[0], y))
+        y = plus(scaled(unit(hinge), trust), arm[1], 1.0 - trust)
+        y = unit(plus(y, arm[0], -dot(y, arm[0])))
+        arm = (arm[0], y, cross(arm[0], y))
     _put(out, LEFT_SHOULDER + side, _relative(collar, arm))
-    turn = _swing(upper, lower)
+    turn = swing(upper, lower)
     _put(out, LEFT_ELBOW + side, _inside(arm, turn))
-    return _turned_axes(arm, turn)
+    return turned_axes(arm, turn)
 
 
 @numba.njit(cache=True)
 def _angles(body: Wide, left: Wide, right: Wide, out: Array) -> None:
     trunk_up = _middles(body, 23, 24, 11, 12)
     across = _between(body, 12, 11)
-    up = _unit(trunk_up)
-    side_x = _unit(_plus(across, up, -_dot(across, up)))
-    trunk = (side_x, up, _cross(side_x, up))
+    up = unit(trunk_up)
+    side_x = unit(plus(across, up, -dot(across, up)))
+    trunk = (side_x, up, cross(side_x, up))
     ears = _between(body, 8, 7)
     crown = _middles(body, 9, 10, 2, 5)  # from the mouth to the eyes
-    head_x = _unit(ears)
-    head_y = _unit(_plus(crown, head_x, -_dot(crown, head_x)))
-    neck = _relative(trunk, (head_x, head_y, _cross(head_x, head_y)))
+    head_x = unit(ears)
+    head_y = unit(plus(crown, head_x, -dot(crown, head_x)))
+    neck = _relative(trunk, (head_x, head_y, cross(head_x, head_y)))
     if not math.isnan(neck[0] + neck[1] + neck[2]):
         _put(out, NECK, neck)
     for side in range(2):

@@ -7,8 +7,8 @@ The parameters are those by which sign languages are described (Stokoe 1960; Ham
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -48,7 +48,13 @@ TRUNK = {  # from the middle of the shoulders, the same
     "neutral-low": (0.20, 0.60, -0.75), "neutral-far": (0.25, 1.00, -0.25), "other-palm": (-0.05, 0.62, -0.55),
     "middle": (0.0, 0.62, -0.45),
 }  # fmt: skip
-PLACES = {**HEAD, **TRUNK}
+ARM = (
+    "other-elbow", "other-elbow-inside", "other-forearm", "other-forearm-inside", "other-wrist", "other-wrist-inside",
+    "other-hand-back", "other-fingertips", "other-thumb",
+)  # fmt: skip
+"""On the other arm, which is the base; a forearm's and a wrist's inside is the palm's side."""
+PLACES: tuple[str, ...] = (*HEAD, *TRUNK, *ARM)
+
 
 DIRECTIONS = {
     "up": (0, 0, 1), "down": (0, 0, -1), "forward": (0, 1, 0), "back": (0, -1, 0), "in": (-1, 0, 0), "out": (1, 0, 0),
@@ -113,6 +119,12 @@ class SignForm:
         _known(self.gloss, "move", self.move, dict.fromkeys(get_args(Movement)))
         _known(self.gloss, "hands", self.hands, dict.fromkeys(get_args(Hands)))
         _known(self.gloss, "contact", self.contact, dict.fromkeys(get_args(Contact)))
+        if self.hands != "base" and {self.at, self.to} & set(ARM):
+            place = self.at if self.at in ARM else self.to
+            raise ConfigError(
+                f"sign {self.gloss}: {place} is on the other arm, which is held out as a base: "
+                f"hands must be base, not {self.hands}"
+            )
         if (
             isinstance(self.reach, bool)
             or not isinstance(self.reach, int | float)
@@ -127,7 +139,7 @@ class SignForm:
             )
 
 
-def _known(gloss: str, name: str, value: object, known: Mapping[str, Any]) -> None:
+def _known(gloss: str, name: str, value: object, known: Collection[Any]) -> None:
     if not isinstance(value, str) or value not in known:
         raise ConfigError(f"sign {gloss}: {name} is {value!r}, but must be one of {', '.join(known)}")
 
@@ -158,7 +170,7 @@ def read_lexicon(path: Path | None = None) -> dict[str, SignForm]:
     path = path or Path(__file__).with_name("lexicon.toml")
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
-        forms = {gloss: SignForm(gloss=gloss, **fields) for gloss, fields in tables.items()}
+        forms = {gloss: SignForm(gloss=gloss, **values) for gloss, values in tables.items()}
     except (OSError, ValueError, TypeError) as error:  # not there, no TOML or no text, other fields
         raise ConfigError(f"{path} is no lexicon: {error}") from error
     if not forms:
@@ -168,11 +180,10 @@ def read_lexicon(path: Path | None = None) -> dict[str, SignForm]:
 
 def write_toml(form: SignForm) -> str:
     """One sign as a line of TOML, defaults left out."""
-    plain = SignForm(gloss=form.gloss, shape=form.shape, at=form.at)
     parts = []
-    for name in SignForm.__slots__:
-        value = getattr(form, name)
-        if name == "gloss" or (name not in ("shape", "at") and value == getattr(plain, name)):
+    for one in fields(form):
+        name, value = one.name, getattr(form, one.name)
+        if name == "gloss" or value == one.default:
             continue
         parts.append(f'{name} = "{value}"' if isinstance(value, str) else f"{name} = {value}")
     return f"{form.gloss} = {{ {', '.join(parts)} }}"
@@ -223,9 +234,11 @@ def main_parameters(form: SignForm) -> tuple[str, ...]:
 
 def _random_form(rng: np.random.Generator, gloss: str) -> SignForm:
     shapes = [name for name in SHAPES if name != "relaxed"]
-    hands = str(rng.choice(["one", "mirror", "parallel", "alternate", "base"], p=[0.5, 0.2, 0.08, 0.1, 0.12]))
-    places = [name for name in PLACES if name != "other-palm"]
-    at = "other-palm" if hands == "base" else str(rng.choice(places))
+    hands = str(
+        rng.choice(["one", "mirror", "parallel", "alternate", "base"], p=[0.45, 0.2, 0.08, 0.1, 0.17])
+    )
+    places = [name for name in (*HEAD, *TRUNK) if name != "other-palm"]
+    at = str(rng.choice(["other-palm", *ARM] if hands == "base" else places))
     if hands in ("mirror", "parallel", "alternate"):
         at = str(
             rng.choice(
@@ -242,13 +255,17 @@ def _random_form(rng: np.random.Generator, gloss: str) -> SignForm:
         shape=str(rng.choice(shapes)),
         at=at,
         hands=hands,  # type: ignore[arg-type]
-        contact=str(rng.choice(["tip", "palm"])) if at in HEAD else "palm",  # type: ignore[arg-type]
+        contact=str(rng.choice(["tip", "palm"])) if at in HEAD or at in ARM else "palm",  # type: ignore[arg-type]
         fingers=fingers,
         palm=str(rng.choice(palms)),
         move=str(rng.choice(moves)),  # type: ignore[arg-type]
         along=str(rng.choice(["forward", "in", "out", "up", "down", "forward+out", "up+in"])),
         reach=float(np.round(rng.uniform(0.25, 0.6), 2)),
         repeats=int(rng.choice([1, 2, 3], p=[0.5, 0.35, 0.15])),
+        base_shape=str(rng.choice(["flat", "fist", "index", "five"], p=[0.55, 0.25, 0.1, 0.1])),
+        base_palm="down"
+        if at in ("other-elbow", "other-forearm", "other-wrist", "other-hand-back")
+        else "up",
     )
     if form.move in ("straight", "arc", "open-close") and rng.random() < 0.4:
         form = replace(form, shape_end=str(rng.choice(shapes)))

@@ -7,20 +7,22 @@ distribution of real ones: LSE-Health-UVigo's annotations have a median of 480 m
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter1d
-from scipy.spatial.transform import Rotation, Slerp
+from scipy.spatial.transform import Rotation
 
-from calibration.synthesis.arms import HandFrame, Side, fingertip, hand_frame, solve_arm
+from calibration.synthesis.arms import Arm, HandFrame, Side, fingertip
 from calibration.synthesis.body import Body, body_of
+from calibration.synthesis.clearance import Arms, Posed, give_way
 from calibration.synthesis.handshapes import SHAPES
-from calibration.synthesis.lexicon import FACES, HEAD, PLACES, SignForm, direction
+from calibration.synthesis.lexicon import ARM, FACES, HEAD, TRUNK, SignForm, direction
 from calibration.synthesis.performance import Array, Performance, Signer, TimedSign
+from calibration.synthesis.solids import solid_of
 
 Wide = NDArray[np.float64]
 Vector = Wide | tuple[float, float, float]
@@ -106,10 +108,9 @@ class _Director:
         self.body: Body = body_of(signer)
         self.rng = np.random.default_rng([signer.seed, seed, 3])
         heads = self.body.heads.astype(float)
-        self.frames: dict[Side, HandFrame] = {
-            "L": hand_frame(self.body, "L"),
-            "R": hand_frame(self.body, "R"),
-        }
+        self.solid = solid_of(signer)
+        self.arms: dict[Side, Arm] = {"L": Arm.of(self.body, "L"), "R": Arm.of(self.body, "R")}
+        self.frames: dict[Side, HandFrame] = {side: arm.hand for side, arm in self.arms.items()}
         left, right = (heads[self.body.index(f"upperarm01.{side}")] for side in "LR")
         self.shoulders = (left + right) / 2
         self.width = float(np.linalg.norm(left - right))
@@ -127,7 +128,7 @@ class _Director:
     def place(self, side: Side, name: str) -> Wide:
         """A named place for one side's hand, world."""
         origin = self.nose if name in HEAD else self.shoulders
-        return np.asarray(origin + self.world(side, PLACES[name]) * self.width)
+        return np.asarray(origin + self.world(side, {**HEAD, **TRUNK}[name]) * self.width)
 
     def hand_axes(self, side: Side, fingers: Vector, palm: Vector) -> Wide:
         """The hand's axes (3, 3) from where fingers and palm are to look (side-wise directions)."""
@@ -155,14 +156,16 @@ class _Director:
         shift = self.rng.normal(0, 0.06 * self.signer.sloppiness, 3) * self.width
         tilt = Rotation.from_rotvec(self.rng.normal(0, wobble * 1.5, 3)).as_matrix()
         main, other = self.dominant, _other(self.dominant)
-        hands = {main: self.one_hand(main, form, 0.0)}
+        second = self.base(other, form) if form.hands == "base" else None
+        arm = self.places_on(other, second) if second and {form.at, form.to} & set(ARM) else {}
+        hands = {main: self.one_hand(main, form, 0.0, arm)}
         if form.hands in ("mirror", "parallel", "alternate"):
-            hands[other] = self.one_hand(other, form, 0.5 if form.hands == "alternate" else 0.0)
+            hands[other] = self.one_hand(other, form, 0.5 if form.hands == "alternate" else 0.0, {})
             if form.hands == "parallel":
                 path = hands[main].place - hands[main].place[0]
                 hands[other].place = hands[other].place[:1] + path
-        elif form.hands == "base":
-            hands[other] = self.base(other, form)
+        elif second:
+            hands[other] = second
         for hand in hands.values():
             hand.place = hand.place + shift
             hand.axes = tilt @ hand.axes
@@ -179,11 +182,45 @@ class _Director:
             np.repeat(self.frames[side].palm[None], SAMPLES, 0),
         )
 
-    def one_hand(self, side: Side, form: SignForm, phase: float) -> _Hand:
+    def places_on(self, side: Side, hand: _Hand) -> dict[str, Wide]:
+        """Where the places of `ARM` are on an arm whose hand is held so, world."""
+        arm, frame = self.arms[side], self.frames[side]
+        first = hand.moment(0)
+        wanted = first.place - (first.axes @ first.offset[:, :, None])[:, :, 0]
+        shoulder = self.body.heads[self.body.index(f"upperarm01.{side}")].astype(float)[None]
+        upright = np.eye(3)[None]
+        elbows, wrists, bent = arm.reach(shoulder, wanted, first.axes, upright, self.solid.trunk, 25.0)
+        axes = arm.hands(shoulder, elbows, wrists, bent)[0]
+        elbow, wrist = elbows[0], wrists[0]
+        lower = (wrist - elbow) / np.linalg.norm(wrist - elbow)
+        bone = axes @ np.array([0.0, 0.0, 1.0])
+        palm = bone - (bone @ lower) * lower
+        palm /= max(float(np.linalg.norm(palm)), 1e-6)
+        upper = (elbow - shoulder[0]) / np.linalg.norm(elbow - shoulder[0])
+        bow = (upper - lower) / max(float(np.linalg.norm(upper - lower)), 1e-6)
+        number = 0 if side == "L" else 1
+        thick = self.solid.forearm[number]
+        half = self.solid.palm[number]
+        middle = wrist + axes @ (frame.knuckle * 0.6)
+        shape = first.shape[0]
+        places = {
+            "other-elbow": elbow + thick[0] * bow,
+            "other-elbow-inside": elbow + 0.12 * (wrist - elbow) - thick[0] * bow,
+            "other-forearm": (elbow + wrist) / 2 - thick[2] * palm,
+            "other-forearm-inside": (elbow + wrist) / 2 + thick[2] * palm,
+            "other-wrist": wrist - thick[4] * palm,
+            "other-wrist-inside": wrist + thick[4] * palm,
+            "other-hand-back": middle - half * axes[:, 2],
+            "other-fingertips": wrist + axes @ fingertip(frame, 2, shape),
+            "other-thumb": wrist + axes @ fingertip(frame, 0, shape),
+        }
+        return {name: place.astype(float) for name, place in places.items()}
+
+    def one_hand(self, side: Side, form: SignForm, phase: float, arm: Mapping[str, Wide]) -> _Hand:
         u = np.linspace(0, 1, SAMPLES)
         size = self.signer.size * self.width * form.reach
         along = self.world(side, direction(form.along))
-        start = self.place(side, form.at)
+        start = arm[form.at] if form.at in arm else self.place(side, form.at)
         shape = _shapes(form, u)
         begin = self.hand_axes(side, direction(form.fingers), direction(form.palm))
         end = self.hand_axes(
@@ -193,7 +230,8 @@ class _Director:
         beats = np.sin(2 * np.pi * form.repeats * u + 2 * np.pi * phase)
         path = np.zeros((SAMPLES, 3))
         if form.to:
-            path = _smooth(u)[:, None] * (self.place(side, form.to) - start)
+            end_place = arm[form.to] if form.to in arm else self.place(side, form.to)
+            path = _smooth(u)[:, None] * (end_place - start)
         if form.move in ("straight", "arc"):
             swing = _smooth(u) if form.repeats == 1 else 0.5 - 0.5 * np.cos(2 * np.pi * form.repeats * u)
             if not form.to:
@@ -232,7 +270,8 @@ class _Director:
     def resting(self, side: Side, folded: bool) -> _Hand:
         shape = SHAPES["relaxed"].directions.astype(float)[None]
         if folded:
-            place = self.shoulders + self.world(side, (0.16, 0.42, -1.05)) * self.width
+            front = 0.10 if side == self.dominant else -0.05  # one hand lies on the other
+            place = self.shoulders + self.world(side, (0.16, 0.42 + front, -1.05 + 0.8 * front)) * self.width
             axes = self.hand_axes(side, np.array([-0.85, 0.4, -0.3]), np.array([0.1, -1.0, -0.2]))
         else:
             place = self.shoulders + self.world(side, (0.74, 0.16, -1.62)) * self.width
@@ -298,14 +337,17 @@ class _Director:
         which = np.minimum(np.searchsorted(ends, moments, side="right"), len(spans) - 1)
         starts = ends - [span.seconds for span in spans]
         share = np.clip((moments - starts[which]) / np.array([span.seconds for span in spans])[which], 0, 1)
-        rotations, shoulder_of = self.trunk(frames, fps)
+        rotations, shoulder_of, head_joint = self.trunk(frames, fps)
+        tracks: dict[Side, list[Wide]] = {}
         for side in ("L", "R"):
             parts = [_at(span.hands[side], share[which == number]) for number, span in enumerate(spans)]
-            place, turn, shape, offset = (np.concatenate([p[k] for p in parts]) for k in range(4))
-            place = gaussian_filter1d(place, 0.02 * fps, axis=0, mode="nearest")
-            wrist = place - (turn @ offset[:, :, None])[:, :, 0]
-            wrist = wrist + self.front.push(wrist, turn, offset)
-            solve_arm(self.body, side, rotations, shoulder_of[side], wrist, turn, shape)
+            tracks[side] = [np.concatenate([part[k] for part in parts]) for k in range(4)]
+        posed = self.posed(tracks, rotations, shoulder_of, head_joint, fps)
+        for number, side in enumerate(self.arms):
+            self.arms[side].pose(
+                self.body, rotations, shoulder_of[side], posed.elbow[number], posed.wrist[number], posed.hands[number],
+                tracks[side][2],
+            )  # fmt: skip
         signs = []
         for number, span in enumerate(spans):
             if span.sign:
@@ -328,8 +370,35 @@ class _Director:
             signs=tuple(signs),
         )
 
-    def trunk(self, frames: int, fps: float) -> tuple[Array, dict[Side, Wide]]:
-        """Breathing, swaying and nodding; returns all rotations with the arms still to do, and the shoulders."""
+    def posed(
+        self,
+        tracks: Mapping[Side, list[Wide]],
+        rotations: Array,
+        shoulders: Mapping[Side, Wide],
+        head_joint: Wide,
+        fps: float,
+    ) -> Posed:
+        """Both arms, clear of the body and of each other."""
+        places = []
+        for place, turn, _, offset in tracks.values():
+            place = gaussian_filter1d(place, 0.02 * fps, axis=0, mode="nearest")
+            wrist = place - (turn @ offset[:, :, None])[:, :, 0]
+            places.append(place + self.front.push(wrist, turn, offset))
+        head = self.body.index("head")
+        wanted = Arms(
+            place=np.stack(places),
+            offset=np.stack([track[3] for track in tracks.values()]),
+            hands=np.stack([track[1] for track in tracks.values()]),
+            shape=np.stack([track[2] for track in tracks.values()]),
+            shoulder=np.stack([shoulders[side] for side in tracks]),
+            trunk=rotations[:, self.body.index("spine01")].astype(float),
+            head=rotations[:, head].astype(float),
+            head_joint=head_joint,
+        )
+        return give_way(wanted, (self.arms["L"], self.arms["R"]), self.solid, fps)
+
+    def trunk(self, frames: int, fps: float) -> tuple[Array, dict[Side, Wide], Wide]:
+        """Breathing, swaying, nodding; returns all rotations with the arms still to do, and the joints of shoulders and head."""
         moments = np.arange(frames) / fps
         rotations = np.tile(np.eye(3, dtype=np.float32), (frames, len(self.body.bones), 1, 1))
 
@@ -355,7 +424,7 @@ class _Director:
         shoulders: dict[Side, Wide] = {
             side: joints[:, self.body.index(f"upperarm01.{side}")].astype(float) for side in ("L", "R")
         }
-        return rotations, shoulders
+        return rotations, shoulders, joints[:, self.body.index("head")].astype(float)
 
     def faces(self, spans: Sequence[_Span], which: NDArray[np.int64], fps: float) -> dict[str, Array]:
         names = {name for span in spans for name in span.face}
@@ -463,8 +532,9 @@ def _at(hand: _Hand, share: Wide) -> tuple[Wide, Wide, Wide, Wide]:
 def _turned(begin: Wide, end: Wide, share: Wide) -> Wide:
     """From one hand's axes to another's by the shortest turn: (n, 3, 3). A left and a right hand differ in y."""
     handed = np.diag([1.0, float(np.sign(np.linalg.det(begin))), 1.0])
-    turn = Slerp([0, 1], Rotation.from_matrix(np.stack([begin @ handed, end @ handed])))(share)
-    return np.asarray(turn.as_matrix() @ handed)
+    start = begin @ handed
+    turn = Rotation.from_matrix(end @ handed @ start.T).as_rotvec()
+    return np.asarray(Rotation.from_rotvec(share[:, None] * turn).as_matrix() @ begin)
 
 
 def _orthonormal(axes: Wide) -> Wide:
