@@ -32,7 +32,7 @@ GLOSSES = (
     "THANKS",
     "WIND",
 )
-TEACHER = replace(Signer.draw(104), rest="sides", left_handed=False)
+TEACHER = replace(Signer.draw(106), rest="sides", left_handed=False)
 TEACHER_LOOK, TEACHER_SIZE = 13, (480, 360)
 SIGNER = replace(Signer.draw(207), rest="sides", left_handed=False)
 SIGNER_LOOK, SIGNER_SIZE = 15, (640, 480)
