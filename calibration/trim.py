@@ -8,11 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.errors import NoPersonError, NoRaisedHandError
-from engines.landmarks import LandmarkTrack
+from engines.landmarks import LEFT_SHOULDER, RESTING, RIGHT_SHOULDER, LandmarkTrack
 
-LEFT_SHOULDER, RIGHT_SHOULDER, LEFT_WRIST, RIGHT_WRIST = 11, 12, 15, 16
-RESTING = 1.35
-"""Shoulder widths below the shoulders where hands rest at the highest; a clip may begin with the hands already up."""
+LEFT_WRIST, RIGHT_WRIST = 15, 16
 RAISED = 0.4
 """Shoulder widths above its rest that a wrist has to rise to count as raised."""
 UP = 1 / 3

@@ -41,9 +41,18 @@ class Features:
         return self.prepare(landmarks, mirrored=mirrored)
 
 
+def _signing(prepare: Callable[..., Array]) -> Callable[..., Array]:
+    """The same of a tick's landmarks without hands that rest: no sign is made there, and one camera shows them, one does not."""
+
+    def prepared(landmarks: Landmarks, *, mirrored: bool = False) -> Array:
+        return prepare(landmarks.without_resting(), mirrored=mirrored)
+
+    return prepared
+
+
 KEYPOINTS = Features(
     name=skeleton.FEATURES,
-    prepare=skeleton.keypoints,
+    prepare=_signing(skeleton.keypoints),
     window_input=skeleton.window_input,
     rows=skeleton.JOINTS,
     channels=skeleton.CHANNELS,
@@ -53,7 +62,7 @@ KEYPOINTS = Features(
 )
 ANGLES = Features(
     name=joints.FEATURES,
-    prepare=joints.moment,
+    prepare=_signing(joints.moment),
     window_input=joints.window_input,
     rows=joints.ROWS,
     channels=joints.CHANNELS,

@@ -13,14 +13,13 @@ from numpy.typing import NDArray
 
 from engines import kinematics
 from engines.kinematics import JOINTS, LEFT_FINGERS, LEFT_WRIST, RIGHT_FINGERS, RIGHT_WRIST
-from engines.landmarks import Landmarks
+from engines.landmarks import MIN_VISIBILITY, Landmarks
 from engines.resampling import TICKS, resampled, shoulder_frame
-from engines.skeleton import MIN_VISIBILITY
 
 Array = NDArray[np.float32]
 Wide = NDArray[np.float64]
 
-FEATURES = "joints39-1"
+FEATURES = "joints39-2"
 """Version of what `moment` and `window_input` compute; part of every encoder's fingerprint."""
 
 ROWS = 48

@@ -16,8 +16,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.landmarks import Landmarks
-from engines.skeleton import MIN_VISIBILITY
+from engines.landmarks import MIN_VISIBILITY, Landmarks
 from engines.vectors import TINY, Axes, Vector, cross, dot, plus, scaled, swing, turned_axes, unit
 
 Array = NDArray[np.float32]
@@ -75,7 +74,7 @@ def joint_angles(pose: Wide, visibility: Wide, left: Wide, right: Wide) -> Array
 
     Args:
         pose: (33, 3) MediaPipe's body in any length unit, its axes x right, y down, z away; NaN absent.
-        visibility: (33,) in [0, 1]; a joint that needs a point seen less than `skeleton.MIN_VISIBILITY` is absent,
+        visibility: (33,) in [0, 1]; a joint that needs a point seen less than `landmarks.MIN_VISIBILITY` is absent,
             but for the hips, which the estimator guesses well enough from the trunk.
         left: (21, 3) left hand, same axes, unit and origin of its own; NaN absent.
         right: (21, 3) right hand.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -22,6 +23,12 @@ PARTS: dict[str, tuple[int, int]] = {
     "right_hand_world": (21, 3),
 }
 """Each part's shape; the field order of `Landmarks`."""
+
+LEFT_SHOULDER, RIGHT_SHOULDER = 11, 12
+MIN_VISIBILITY = 0.3
+"""A landmark of the body that is seen less than that is taken for a guess."""
+RESTING = 1.35
+"""Shoulder widths below the shoulders from which a hand counts as resting."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -64,6 +71,24 @@ class Landmarks:
     def has(self, part: str) -> bool:
         """Whether the part (a key of `PARTS`) was found."""
         return not bool(np.isnan(getattr(self, part)[0, 0]))
+
+    def without_resting(self) -> Landmarks:
+        """The same without hands that hang: whether such a hand is in the picture depends on the camera, not on the sign.
+
+        A hand rests from `RESTING` shoulder widths below the shoulders, by its wrist; where no shoulders are seen, none does.
+        """
+        left, right = self.pose[LEFT_SHOULDER], self.pose[RIGHT_SHOULDER]
+        if not min(left[3], right[3]) >= MIN_VISIBILITY:
+            return self
+        aspect = self.width / self.height
+        width = math.hypot((left[0] - right[0]) * aspect, left[1] - right[1])
+        lowest = (left[1] + right[1]) / 2 + RESTING * width
+        parts: dict[str, Any] = {}
+        for hand in ("left_hand", "right_hand"):
+            if getattr(self, hand)[0, 1] > lowest:
+                for name in (hand, f"{hand}_world"):
+                    parts[name] = np.full(PARTS[name], np.nan, np.float32)
+        return replace(self, **parts) if parts else self
 
     @classmethod
     def absent(cls, width: int, height: int, estimator: str) -> Landmarks:

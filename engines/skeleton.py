@@ -13,13 +13,13 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.landmarks import Landmarks
+from engines.landmarks import MIN_VISIBILITY, Landmarks
 from engines.resampling import TICKS, resampled, shoulder_frame
 
 Array = NDArray[np.float32]
 Float64 = NDArray[np.float64]
 
-FEATURES = "skeleton27-1"
+FEATURES = "skeleton27-2"
 """Version of what `keypoints` and `window_input` compute; part of every encoder's fingerprint."""
 
 JOINTS = 27
@@ -47,7 +47,6 @@ EDGES = (
 MIRRORED = (0, 2, 1, 4, 3, 6, 5, *range(RIGHT_HAND, RIGHT_HAND + 10), *range(LEFT_HAND, LEFT_HAND + 10))
 """The joint that takes each joint's place in a mirror."""
 
-MIN_VISIBILITY = 0.3
 PALM_PER_SHOULDERS = 0.12  # median over Holistic tracks of frontal signers: 0.120 (80th percentile of a clip)
 MIN_PALM_PER_SHOULDERS = 0.09  # a hand seen edge-on all through a window is no smaller hand
 UNIT_PER_PALM = 2.2  # so that an open hand spans about 1.5 units

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from engines import skeleton
 from engines.errors import BundleError
-from engines.landmarks import Landmarks
+from engines.landmarks import MIN_VISIBILITY, Landmarks
 
 Array = NDArray[np.float32]
 Image = NDArray[np.uint8]
@@ -33,7 +33,6 @@ STRIDE = 4
 BODY = 25
 """MediaPipe's pose landmarks 0 to 24: face, shoulders, arms, hands' corners, hips. Legs sign nothing."""
 HAND = 21
-MIN_VISIBILITY = skeleton.MIN_VISIBILITY
 HAND_UNITS = 4.0
 """Hand points are in quarters of a shoulder width, so that an open hand spans about as much as the body's points."""
 

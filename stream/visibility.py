@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.landmarks import Landmarks
+from engines.landmarks import LEFT_SHOULDER, RESTING, RIGHT_SHOULDER, Landmarks
 
 View = Literal["ok", "no person", "no raised hand", "cut off", "hand outside", "unknown"]
 
@@ -21,9 +21,7 @@ HINTS: dict[View, str] = {
     "hand outside": "a raised hand leaves the picture: step back or move the camera",
 }
 
-NOSE, LEFT_SHOULDER, RIGHT_SHOULDER, LEFT_WRIST, RIGHT_WRIST = 0, 11, 12, 15, 16
-RESTING = 1.35
-"""Shoulder widths below the shoulders from which a hand counts as resting, as when a clip is trimmed."""
+NOSE, LEFT_WRIST, RIGHT_WRIST = 0, 15, 16
 PERSON_S = 1.0
 HAND_S = 5.0
 SIGNING = 1.0
