@@ -5,7 +5,7 @@ Everything here is the same to the last bit for the same ticks, whatever the mac
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numba
@@ -108,6 +108,11 @@ class Similarity:
                 f"in use is {', '.join(encoder.name for encoder in encoders)}: {mend}"
             )
         self._glosses = len(gallery.signs)
+
+    @property
+    def encoders(self) -> Collection[str]:
+        """Names of the encoders that have a say: those in use that the gallery has exemplars of."""
+        return self._banks.keys()
 
     def score(self, windows: Mapping[str, Sequence[Window]], embeddings: Mapping[str, Floats]) -> Scores:
         """Compare one tick's windows with every gloss.

@@ -147,14 +147,15 @@ class SpottingStage:
         embeddings: dict[str, NDArray[np.float32]] = {}
         windows: dict[str, list[Window]] = {}
         given: dict[tuple[str, int], NDArray[np.float32]] = {}
+        compared = self._similarity.encoders if self._similarity is not None else ()
         for lane in self._lanes:
             name = lane.encoder.name
             start_ns = time.monotonic_ns()
             complete = lane.windows.push(tick, lane.encoder.prepare(tick.landmarks))
             work_ms["windows"] = work_ms.get("windows", 0.0) + milliseconds_since(start_ns)
             usable = [window for window in complete if not window.lost]
-            unused = self._similarity is None and name not in self._shared
-            if not usable or tick.index % level.stride(name) or unused:
+            asked = name in compared or name in self._shared
+            if not usable or tick.index % level.stride(name) or not asked:
                 continue
             start_ns = time.monotonic_ns()
             embeddings[name] = lane.encoder.embed([window.features for window in usable])

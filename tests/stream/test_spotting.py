@@ -15,6 +15,8 @@ from engines.runtime.base import Placement
 from stream.clock import Tick
 from stream.gallery import Exemplars, Gallery, Impostors, Sign, Take
 from stream.spotting import LEAD, Refused, Scores, Similarity, Spotted, Spotter
+from stream.stages import SpottingStage
+from stream.tracks import FULL_QUALITY
 from stream.windows import Window
 
 Floats = NDArray[np.float32]
@@ -107,6 +109,19 @@ def test_encoders_are_fused_and_a_missing_one_is_left_out() -> None:
     assert np.isnan(alone.per_encoder["a"][0, 1])
     assert Similarity(gallery, both[:1]).score({"a": [window(20)]}, {"a": towards_0}).cosine[0, 1] == 1.0
     assert similarity.score({}, {}).spans == ()
+
+
+def test_an_encoder_that_the_gallery_lacks_costs_nothing_unless_someone_else_uses_it() -> None:
+    gallery = two_signs({"a": exemplars([0, 90], [0, 1])})
+    for shared, runs in (((), {"a"}), (("b",), {"a", "b"})):
+        stage = SpottingStage([FakeEncoder("a"), FakeEncoder("b")], gallery, shared=shared)
+        for index in range(16):
+            tick = Tick(
+                index=index, segment=0, landmarks=NOBODY, interpolated=False, lost=False, captured_ns=0
+            )
+            outcome = stage.push(tick, FULL_QUALITY)
+        assert outcome.work_ms.keys() & {"a", "b"} == runs
+        assert {name for name, _ in outcome.embeddings} == set(shared)
 
 
 def test_an_encoder_of_pictures_speaks_for_the_windows_nearest_in_length() -> None:
