@@ -124,7 +124,10 @@ def save_safetensors(network: Any, path: Path) -> None:
 @pytest.mark.parametrize(
     ("kind", "make", "name", "save", "scale", "shift"),
     [
-        ("i3d", InceptionI3d, "rgb_imagenet.pt", save_bare, 2, -1),  # charades_dataset.py: x / 255 * 2 - 1
+        pytest.param(  # charades_dataset.py: x / 255 * 2 - 1
+            *("i3d", InceptionI3d, "rgb_imagenet.pt", save_bare, 2, -1),
+            marks=pytest.mark.slow,
+        ),
         pytest.param(  # demo.py: less 0.5
             *("bsl1k-i3d", InceptionI3d, "model.pth.tar", save_with_training_state, 1, -0.5),
             marks=pytest.mark.slow,

@@ -59,13 +59,13 @@ def test_a_resumed_run_is_the_run_that_was_not_stopped(tmp_path: Path, clips: Cl
 
 def test_it_learns(tmp_path: Path, clips: Clips) -> None:
     """The loss on eight signs falls a little with nearly every step."""
-    few = replace(RECIPE, steps=20, signs=8, warmup=5, rate=8e-3)
+    few = replace(RECIPE, steps=14, signs=8, warmup=5, rate=8e-3)
     training = RgbRun(tmp_path / "run", clips, clips, few, TINY)
     losses = []
     while not training.done:
         training.step()
         losses.append(training.loss)
-    assert losses[-1] < 0.95 * losses[0]
+    assert losses[-1] < 0.97 * losses[0]
     assert np.mean(np.diff(losses) < 0) > 0.8
 
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
+import shutil
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -121,11 +125,19 @@ class Flickering:
 def make_gallery(
     folder: Path, glosses: Sequence[str] = GLOSSES, *, encoders: Sequence[str] = DEFAULT_ENCODERS
 ) -> Path:
-    """A gallery of some of the demo's signs."""
-    clips = gallery_clips()
-    report = enrol_clips(folder, [(gloss, clips[gloss]) for gloss in glosses], encoders=encoders)
-    assert not report.failed, report.failed
+    """A gallery of some of the demo's signs; taught once, copied for whoever asks again."""
+    shutil.copytree(_taught(tuple(glosses), tuple(encoders)), folder)
     return folder
+
+
+@functools.cache
+def _taught(glosses: tuple[str, ...], encoders: tuple[str, ...]) -> Path:
+    kept = tempfile.mkdtemp(prefix="signspot-gallery-")
+    atexit.register(shutil.rmtree, kept, ignore_errors=True)
+    clips, gallery = gallery_clips(), Path(kept) / "gallery"
+    report = enrol_clips(gallery, [(gloss, clips[gloss]) for gloss in glosses], encoders=encoders)
+    assert not report.failed, report.failed
+    return gallery
 
 
 def encoder_for(estimator: SlowPose | HolisticPose) -> BundleEncoder:

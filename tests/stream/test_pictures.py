@@ -60,6 +60,7 @@ def test_both_encoders_have_a_say(
     assert list(differences(replayed(tmp_path / "run", encoders), messages)) == []
 
 
+@pytest.mark.slow
 def test_real_time_and_full_speed_say_the_same(
     gallery: Path, clips: dict[str, Path], encoders: tuple[str, str]
 ) -> None:
