@@ -28,10 +28,10 @@ from engines.vectors import Vector, cross, dot, plus, scaled, unit
 
 Wide = NDArray[np.float64]
 
-PASSES, AT_LEAST, LAST = 14, 3, 3
-GAIN, KEEP = 0.4, 0.85
-"""A pass adds `GAIN` of what is needed and keeps `KEEP` of what was added before, so that a hand comes back to its place
-as far as it may; the `LAST` passes keep all of it, and the very last two add all that is needed."""
+PASSES, AT_LEAST, LAST = 14, 3, 4
+GAIN, KEEP = 0.5, 0.85
+"""A pass adds `GAIN` of what is needed to `KEEP` of what was added before, so that a hand comes back to its place as far
+as it may; the `LAST` passes add all that is needed to all that there is."""
 HALF = 0.75  # of an overlap between the arms falls to each: half and more, as what is smoothed falls short
 TOUCH_M = 0.001  # spheres may overlap by that much: what touches is not pushed
 SHIRT_M = 0.004  # cloth on the trunk
@@ -105,8 +105,8 @@ def give_way(arms: Arms, both: tuple[Arm, Arm], solid: Solid, fps: float) -> Pos
             break
         wide = maximum_filter1d(needs, 2 * round(WIDEN_S * fps) + 1, axis=0, mode="nearest")
         smooth = gaussian_filter1d(wide, SMOOTH_S * fps, axis=0, mode="nearest")
-        keep = KEEP if number < PASSES - LAST else 1.0
-        gain = GAIN if number < PASSES - 2 else 1.0
+        gain = GAIN if number < PASSES - LAST else 1.0
+        keep = KEEP if number + 1 < PASSES - LAST else 1.0
         correction = keep * correction + gain * np.moveaxis(smooth[:, :, 0] - smooth[:, :, 1], 0, 1)
     return Posed(elbow, wrist, hands)
 

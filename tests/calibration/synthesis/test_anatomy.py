@@ -252,4 +252,4 @@ def test_a_place_on_the_other_arm_is_on_the_other_arm(place: str) -> None:
     places, _ = skin.posed(rotations, joints)
     tip = hand_points(BODY, "R", rotations[None], joints[None])[0, 8]
     owned = "hand L" if place.endswith(("back", "fingertips", "thumb")) else "arm L"
-    assert np.linalg.norm(places[skin.parts[owned]] - tip, axis=1).min() < 0.10
+    assert np.linalg.norm(places[skin.parts[owned]] - tip, axis=1).min() < 0.11
