@@ -31,6 +31,7 @@ from calibration.training.losses import (
     cosine_cross_entropy,
     teacher_distance,
 )
+from calibration.training.pace import follow, rate, running
 from calibration.training.trainer import CHECKPOINT, HISTORY, Point
 from engines import skeleton
 from engines.bundle import Card, ModelBundle
@@ -137,7 +138,7 @@ class RgbRun:
         count = recipe.signs * recipe.per_sign
         labels = torch.from_numpy(self.clips.sign[own].astype(np.int64))
         for group in self.optimizer.param_groups:
-            group["lr"] = self._rate()
+            group["lr"] = rate(self.recipe, self.at)
         windows = [window(self.clips, int(clip), rng) for clip in own]
         hidden = self.network.hidden(torch.from_numpy(np.stack([one.pictures for one in windows])))
         rows = self.network.embed(hidden)
@@ -162,7 +163,9 @@ class RgbRun:
         self.optimizer.step()
         self.at += 1
         right = (cosines[:count].argmax(1) == labels[:count]).float().mean()
-        self._follow(float(loss.detach()), float(right))
+        self.loss = running(self.loss, float(loss.detach()), self.at)
+        self.accuracy = running(self.accuracy, float(right), self.at)
+        follow(self.average, self.network, self.at, keep=AVERAGING)
 
     def averaged(self) -> SmallI3d:
         """The network with averaged weights, for measuring and export."""
@@ -209,23 +212,6 @@ class RgbRun:
         self.optimizer.load_state_dict(state["optimizer"])
         self.at, self.loss, self.accuracy = state["at"], state["loss"], state["accuracy"]
         self.history = [Point(**point) for point in state["history"]]
-
-    def _rate(self) -> float:
-        recipe = self.recipe
-        cosine = 0.5 * (1 + math.cos(math.pi * self.at / recipe.steps))
-        return recipe.rate * min(1.0, (self.at + 1) / recipe.warmup) * (0.02 + 0.98 * cosine)
-
-    def _follow(self, loss: float, accuracy: float) -> None:
-        share = 0.98 if self.at > 1 else 0.0
-        self.loss = share * self.loss + (1 - share) * loss
-        self.accuracy = share * self.accuracy + (1 - share) * accuracy
-        keep = min(AVERAGING, (1 + self.at) / (10 + self.at))
-        with torch.no_grad():
-            for name, value in self.network.state_dict().items():
-                if value.is_floating_point():
-                    self.average[name].lerp_(value, 1 - keep)
-                else:
-                    self.average[name].copy_(value)
 
 
 def read_rgb_run(folder: Path) -> tuple[SmallI3d, list[Point]]:

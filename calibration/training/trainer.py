@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -24,6 +23,7 @@ from calibration.training.losses import (
     cosine_cross_entropy,
     teacher_distance,
 )
+from calibration.training.pace import follow, rate, running
 from calibration.training.projection import Projection
 from engines.errors import ConfigError
 from engines.networks.slgcn import Slgcn, SlgcnShape
@@ -141,7 +141,7 @@ class Run:
             loose = self.augmentation._replace(whole=0.0, shortest=0.3, longest=1.0, jitter=0.4)
             inputs.append(windows(self.background, others, int(rng.integers(2**31)), loose))
         for group in self.optimizer.param_groups:
-            group["lr"] = self._rate()
+            group["lr"] = rate(self.recipe, self.at)
         made = np.concatenate(inputs)
         embeddings = self.network(torch.from_numpy(made))
         cosines = embeddings.float() @ F.normalize(self.directions, dim=1).T
@@ -158,7 +158,9 @@ class Run:
         nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
         self.optimizer.step()
         self.at += 1
-        self._follow(float(loss.detach()), float((signs.argmax(1) == labels).float().mean()))
+        self.loss = running(self.loss, float(loss.detach()), self.at)
+        self.accuracy = running(self.accuracy, float((signs.argmax(1) == labels).float().mean()), self.at)
+        follow(self.average, self.network, self.at, keep=AVERAGING)
 
     def averaged(self) -> Slgcn:
         """The network with averaged weights, for measuring and export."""
@@ -230,23 +232,6 @@ class Run:
             clips = self.by_gloss[gloss]
             drawn.append(rng.choice(clips, self.recipe.per_gloss, replace=len(clips) < self.recipe.per_gloss))
         return np.concatenate(drawn)
-
-    def _rate(self) -> float:
-        recipe = self.recipe
-        cosine = 0.5 * (1 + math.cos(math.pi * self.at / recipe.steps))
-        return recipe.rate * min(1.0, (self.at + 1) / recipe.warmup) * (0.02 + 0.98 * cosine)
-
-    def _follow(self, loss: float, accuracy: float) -> None:
-        share = 0.98 if self.at > 1 else 0.0
-        self.loss = share * self.loss + (1 - share) * loss
-        self.accuracy = share * self.accuracy + (1 - share) * accuracy
-        keep = min(AVERAGING, (1 + self.at) / (10 + self.at))
-        with torch.no_grad():
-            for name, value in self.network.state_dict().items():
-                if value.is_floating_point():
-                    self.average[name].lerp_(value, 1 - keep)
-                else:
-                    self.average[name].copy_(value)
 
 
 def read_run(folder: Path) -> tuple[Slgcn, list[Point]]:
