@@ -10,9 +10,8 @@ import os
 import threading
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
+from engines.closing import Closing
 from engines.errors import ConfigError, RecordingError
 from stream.events import Hypothesis, HypothesisGloss, Message
 
@@ -23,7 +22,7 @@ SHORTEST_S = 1.0
 """A cue stands so long at least, or nobody could read it."""
 
 
-class CaptionWriter:
+class CaptionWriter(Closing):
     """Takes every message of one stream and keeps the stable and final glosses as cues of stream seconds.
 
     The newest cue grows in its place with each stable revision, by one write of its whole text, and never shrinks: what is
@@ -115,14 +114,6 @@ class CaptionWriter:
             if self._file is not None:
                 os.close(self._file)
                 self._file = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def clock(seconds: float, mark: str = ".") -> str:

@@ -14,10 +14,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 from xml.sax.saxutils import escape, quoteattr
 
+from engines.closing import Closing
 from engines.errors import ConfigError, RecordingError
 from stream.events import Detection, Hypothesis, HypothesisGloss, Message
 
@@ -168,7 +167,7 @@ def eaf(document: Document, *, media: Path | None = None) -> str:
     return "\n".join(lines)
 
 
-class ElanWriter:
+class ElanWriter(Closing):
     """Takes every message of one stream and keeps an .eaf file of it, on a thread of its own.
 
     The file is replaced as a whole (written beside, then renamed), so it opens in ELAN at any time, also after a crash; what
@@ -242,11 +241,3 @@ class ElanWriter:
             with contextlib.suppress(OSError):
                 partial.unlink()
             raise RecordingError(f"cannot write {self._path}: {error.strerror}") from error
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

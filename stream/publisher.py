@@ -6,13 +6,13 @@ import errno
 import secrets
 import threading
 import time
-from types import TracebackType
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Literal, TypeVar
 
 import msgspec
 import zmq
 from zmq.auth.thread import ThreadAuthenticator
 
+from engines.closing import Closing
 from engines.errors import ConfigError, PublishError
 from stream.address import FORMS, Address, parse_address, why
 from stream.curve import ServerKeys
@@ -91,7 +91,7 @@ class Stamper:
         return message
 
 
-class Publisher:
+class Publisher(Closing):
     """A PUB socket (XPUB inside) that never waits for anyone.
 
     A subscriber that comes late gets the newest status at once, with its old `seq`. ZeroMQ cannot send to one
@@ -209,14 +209,6 @@ class Publisher:
             with self._lock:
                 if not self._closing.is_set():
                     self._greet()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 class _Gate:

@@ -6,11 +6,10 @@ import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import msgspec
 
+from engines.closing import Closing
 from engines.errors import RecordingError
 from stream.events import KINDS, Message, topic_of
 
@@ -27,7 +26,7 @@ def line_of(message: Message) -> bytes:
     return msgspec.json.encode({"topic": topic_of(message), "payload": message})
 
 
-class Recorder:
+class Recorder(Closing):
     """Writes every message as a line, from any thread. An earlier file of that name is replaced.
 
     Each line goes to the operating system at once, so a crash of the program loses none.
@@ -66,14 +65,6 @@ class Recorder:
             if self._file is not None:
                 os.close(self._file)
                 self._file = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def read_messages(path: Path) -> Iterator[Message]:

@@ -6,13 +6,13 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Literal, Self, TypeVar
+from typing import Literal, TypeVar
 
 import msgspec
 import zmq
 from zmq.utils.monitor import parse_monitor_message
 
+from engines.closing import Closing
 from engines.errors import ConfigError
 from stream.address import parse_address, why
 from stream.curve import ClientKeys
@@ -61,7 +61,7 @@ def _decode(payload: bytes, struct: type[Decoded]) -> Decoded:
     return msgspec.msgpack.decode(payload, type=struct)
 
 
-class Subscriber:
+class Subscriber(Closing):
     """Iterates over what is published at an address; reconnects by itself, for ever.
 
     Yields messages in order, `Lost` just before the message that shows a gap, and `Unreadable` for what cannot be
@@ -201,11 +201,3 @@ class Subscriber:
         self._socket.close()
         if self._owns_context:
             self._context.term()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

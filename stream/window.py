@@ -6,11 +6,10 @@ import os
 import re
 import socket
 import sys
-from types import TracebackType
-from typing import Self
 
 import cv2
 
+from engines.closing import Closing
 from engines.errors import ConfigError
 from stream.drawing import draw
 from stream.view import Observation
@@ -18,7 +17,7 @@ from stream.view import Observation
 CLOSING_KEYS = (ord("q"), ord("Q"), 27)  # 27: Escape
 
 
-class ShowWindow:
+class ShowWindow(Closing):
     """A window that shows observations until it is closed (q, Escape, or by the window's own button)."""
 
     def __init__(self, title: str) -> None:
@@ -40,14 +39,6 @@ class ShowWindow:
                 "this OpenCV cannot open windows (opencv-python-headless has taken the place of "
                 f"opencv-contrib-python?): leave out --show. It says: {str(error).strip()}"
             ) from error
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def show(self, observation: Observation) -> bool:
         """Draw and show an observation; False once the window is closed."""

@@ -13,12 +13,12 @@ import os
 from collections.abc import Iterable
 from contextlib import nullcontext
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from engines.closing import Closing
 from engines.errors import MissingExtra, PoseError
 from engines.landmarks import PARTS, Landmarks
 from engines.pose.base import check_picture
@@ -46,7 +46,7 @@ FRAME_US = 33_333
 the landmarks depend on the pictures alone."""
 
 
-class HolisticPose:
+class HolisticPose(Closing):
     """Body and both hands of one person, tracked from frame to frame. Not for use from two threads at once."""
 
     def __init__(self, *, complexity: Literal[0, 1, 2] = 1) -> None:
@@ -150,14 +150,6 @@ class HolisticPose:
         if self._open:
             self._open = False
             self._graph.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _push(self, image: NDArray[np.uint8]) -> None:
         packet = self._mp.packet_creator.create_image_frame(image, image_format=self._mp.ImageFormat.SRGB)

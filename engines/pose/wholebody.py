@@ -13,13 +13,13 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from engines.closing import Closing
 from engines.errors import ConfigError, EngineError, PoseError
 from engines.landmarks import PARTS, Landmarks
 from engines.pose.base import check_picture
@@ -65,7 +65,7 @@ class Box:
         return cls(((low[0] + high[0]) / 2, (low[1] + high[1]) / 2), (width * margin, width / ratio * margin))
 
 
-class WholeBodyPose:
+class WholeBodyPose(Closing):
     """Body and both hands of one person from a user's ONNX file. Not for use from two threads at once."""
 
     def __init__(
@@ -131,14 +131,6 @@ class WholeBodyPose:
     def close(self) -> None:
         """Take no more frames until `reset`."""
         self._open = False
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def estimate(self, image: Image) -> Landmarks:
         """Landmarks of one frame; z and all world coordinates are NaN.

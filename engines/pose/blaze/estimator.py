@@ -16,12 +16,12 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from engines.closing import Closing
 from engines.errors import PoseError
 from engines.landmarks import PARTS, Landmarks
 from engines.pose.base import check_picture
@@ -96,7 +96,7 @@ def open_networks(
     return Networks(*(Batched(engine) if shared else engine for engine in opened))
 
 
-class BlazePose:
+class BlazePose(Closing):
     """Body and both hands of one person. Not for use from two threads at once."""
 
     def __init__(self, shared: Networks | None = None, *, threads: int | None = None) -> None:
@@ -139,14 +139,6 @@ class BlazePose:
     def close(self) -> None:
         """Stop; `reset` starts again."""
         self._closed = True
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def estimate(self, image: NDArray[np.uint8]) -> Landmarks:
         """Landmarks of one frame.
