@@ -158,7 +158,13 @@ def test_both_are_whole_after_the_program_was_killed(tmp_path: Path) -> None:
     ]  # fmt: skip
     with subprocess.Popen(command) as running:
         deadline = time.monotonic() + 120
-        while time.monotonic() < deadline and not (elan.is_file() and ">HELLO<" in elan.read_text()):
+        # Detections, glosses and captions are written one after the other.
+        while time.monotonic() < deadline and not (
+            elan.is_file()
+            and elan.read_text().count(">HELLO<") >= 2
+            and captions.is_file()
+            and "HELLO" in captions.read_text()
+        ):
             assert running.poll() is None
             time.sleep(0.1)
         running.send_signal(signal.SIGKILL)
