@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from stream.bench import Measurement
+from stream.glass.log import Glass
 from stream.regressions import Change
 
 PARTS = "pose: "
@@ -18,6 +19,15 @@ PARTS = "pose: "
 BEFORE = ("decode", "pose", "ticks", "windows")
 AFTER = ("similarity", "spotting", "transcript", "publish")
 """Stages before and after the encoders, in the order of a tick's way."""
+
+GLASS = (
+    ("sent_ms", "due -> encoded and sent (this bench's camera)"),
+    ("decoded_ms", "due -> decoded"),
+    ("through_ms", "decoded -> subscriber, every tick"),
+    ("tick_ms", "due -> subscriber, every tick"),
+    ("detection_ms", "due -> subscriber, detections (the frame that decided)"),
+    ("after_sign_ms", "end of the sign due -> subscriber"),
+)
 
 FIGURES = (
     ("seconds", "s measured"),
@@ -92,9 +102,25 @@ def _show_run(console: Console, report: Mapping[str, Any], run: Mapping[str, Any
             row(f"{name}: wait", stage["wait_ms"])
         row(f"{name}: work", stage["work_ms"])
     console.print(table)
+    if run.get("glass"):
+        _show_glass(console, run["glass"])
     for name, unit in FIGURES:
         if run[name] is not None:
             console.print(f"{run[name]:10.4g} {unit}")
+
+
+def _show_glass(console: Console, glass: Mapping[str, Any]) -> None:
+    """The way from glass to event, and what was lost on it."""
+    title = f"glass to event, milliseconds; {glass['ticks']} ticks, {glass['detections']} detections"
+    table = Table("", "p50", "p95", "p99", "max", title=title, title_justify="left")
+    for key, name in GLASS:
+        if glass[key] is not None:
+            table.add_row(name, *(f"{glass[key][one]:.1f}" for one in ("p50", "p95", "p99", "max")))
+    console.print(table)
+    console.print(
+        f"{glass['frames']} frames sent; never decoded: {glass['lost']}; numbers that could not be read: {glass['unread']}; "
+        f"messages that did not come: {glass['unheard']}"
+    )
 
 
 def show_changes(console: Console, changes: Sequence[Change], other: Sequence[str]) -> None:
@@ -132,12 +158,13 @@ def in_order(stages: Iterable[str]) -> list[str]:
     return sorted(set(stages), key=place)
 
 
-def draw(results: Sequence[Measurement], path: Path) -> None:
+def draw(results: Sequence[Measurement], path: Path, *, glass: Glass | None = None) -> None:
     """Draw latency over time, its distribution, where a tick's time goes, and the memory.
 
     Args:
         results: a measurement for each number of streams.
         path: of the PNG.
+        glass: of the one run; drawn beside the distribution.
     """
     from matplotlib.figure import Figure  # half a second to import: only where a picture is asked for
 
@@ -150,6 +177,11 @@ def draw(results: Sequence[Measurement], path: Path) -> None:
         spread.plot(ordered, [100 * (i + 1) / len(ordered) for i in range(len(ordered))], label=label)
         memory.plot([s.at_s for s in result.samples], [s.rss_mb for s in result.samples], label=label)
     over_time.set(xlabel="s", ylabel="ms", title="processing of each tick", ylim=(0, None))
+    if glass is not None and glass.ticks_ms:
+        whole = sorted(glass.ticks_ms)
+        spread.plot(
+            whole, [100 * (i + 1) / len(whole) for i in range(len(whole))], label="glass to subscriber"
+        )
     spread.axvline(120, linestyle=":", color="gray", label="budget of p99")
     spread.set(xlabel="processing, ms", ylabel="% of ticks", title="distribution")
     spread.legend()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib
 import json
 import os
 import platform
@@ -19,21 +20,29 @@ from rich.console import Console
 from rich.progress import Progress
 
 from engines.encoders import Encoder, load_encoders
-from engines.errors import ConfigError
+from engines.errors import ConfigError, SourceError
 from engines.pose.choice import open_pose, open_poses
-from stream.bench import STAND_IN_SIGNS, Measurement, TickLog, measure, stand_in_gallery
+from stream.bench import STAND_IN_SIGNS, WARM_UP_S, Measurement, TickLog, measure, stand_in_gallery
 from stream.bench_report import draw, show, show_changes
 from stream.events import Detection
 from stream.gallery import GalleryWatcher
+from stream.glass.camera import FPS, GlassCamera
+from stream.glass.listener import GlassListener
+from stream.glass.log import Glass, GlassLog
+from stream.glass.marker import NUMBERS
 from stream.latency import ProcessCost, percentiles
 from stream.loopback import measure_loopback
 from stream.options import add_encoder_option, add_engine_option, add_pose_option
-from stream.pipeline import Pipeline
+from stream.pipeline import Options, Pipeline
 from stream.publisher import Publisher, Stamper, new_epoch
 from stream.regressions import compare, other_conditions, runs_of
 from stream.sources import open_source
 from stream.sources.redaction import redact
 from stream.subscriber import Subscriber
+from stream.view import Observation
+
+GLASS_S = 30.0
+"""A clip that is played as if by a camera has no end."""
 
 SUMMARY = "Measure latency, throughput, CPU time and memory of the live path on this machine."
 
@@ -70,6 +79,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N,N,...",
         help="how many at a time, one run after another, each stream playing the source (default: 1)",
     )
+    parser.add_argument(
+        "--glass",
+        action="store_true",
+        help="measure from the moment a frame is due at a camera to the event in a subscriber's hands: a process of its own "
+        "numbers the pictures of --source (a file), encodes them as H.264 and sends them over TCP; another one listens",
+    )
     add_encoder_option(parser)
     add_pose_option(parser)
     add_engine_option(parser)
@@ -103,13 +118,15 @@ def run(args: argparse.Namespace) -> int:
             f"--seconds {args.seconds:g}: the first second is left out, so at least 2 are needed"
         )
     counts = _counts(args.streams)
+    if args.glass:
+        _check_glass(args, counts)
     before = _earlier(args.compare) if args.compare else None
     report, results = _measured(args, counts)
     try:
         if args.save:
             args.save.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
         if args.picture:
-            draw(results, args.picture)
+            draw([result for result, _ in results], args.picture, glass=results[0][1])
     except (OSError, ValueError) as error:  # ValueError: a picture of an unknown kind
         raise ConfigError(f"the result cannot be written: {error}") from error
     changes = compare(before, report) if before else []
@@ -122,6 +139,21 @@ def run(args: argparse.Namespace) -> int:
     return 1 if any(change.verdict == "worse" for change in changes) else 0
 
 
+def _check_glass(args: argparse.Namespace, counts: Sequence[int]) -> None:
+    if counts != [1]:
+        raise ConfigError(f"--glass measures one stream, not --streams {args.streams}")
+    if args.speed == "max":
+        raise ConfigError("--glass is about a camera, which has its own pace: leave out --speed max")
+    if args.seconds is None:
+        args.seconds = GLASS_S
+    if args.seconds > NUMBERS / FPS:
+        raise ConfigError(f"--glass counts frames for {NUMBERS / FPS:.0f} s, not for {args.seconds:g} s")
+    if args.source != "demo" and not Path(args.source).is_file():
+        raise ConfigError(
+            f"--glass plays a video file as if it were a camera, and {redact(args.source)} is none"
+        )
+
+
 def _counts(text: str) -> list[int]:
     try:
         counts = [int(word) for word in text.split(",")]
@@ -132,7 +164,9 @@ def _counts(text: str) -> list[int]:
     return list(dict.fromkeys(counts))
 
 
-def _measured(args: argparse.Namespace, counts: Sequence[int]) -> tuple[dict[str, Any], list[Measurement]]:
+def _measured(
+    args: argparse.Namespace, counts: Sequence[int]
+) -> tuple[dict[str, Any], list[tuple[Measurement, Glass | None]]]:
     started = time.monotonic()
     with contextlib.ExitStack() as stack:
         with contextlib.closing(open_pose(args.pose)) as estimator:
@@ -152,7 +186,7 @@ def _measured(args: argparse.Namespace, counts: Sequence[int]) -> tuple[dict[str
         "encoders": [encoder.name for encoder in encoders],
         "threads": args.threads,
         "gallery": str(args.gallery) if args.gallery else f"{STAND_IN_SIGNS} made-up signs",
-        "start_up_s": ready_s + done[0][1].first_tick_s,
+        "start_up_s": ready_s + done[0][1][0].first_tick_s,
         "loopback_ms": percentiles(measure_loopback(2000)),
         "runs": [run for run, _ in done],
     }
@@ -161,7 +195,7 @@ def _measured(args: argparse.Namespace, counts: Sequence[int]) -> tuple[dict[str
 
 def _run(
     args: argparse.Namespace, count: int, encoders: Sequence[Encoder], gallery: Path
-) -> tuple[dict[str, Any], Measurement]:
+) -> tuple[dict[str, Any], tuple[Measurement, Glass | None]]:
     """So many streams at a time."""
     lags_ms: list[float] = []
     names = [f"bench{number}" for number in range(count)]
@@ -170,19 +204,33 @@ def _run(
     with contextlib.ExitStack() as stack:
         publisher = stack.enter_context(Publisher("tcp://127.0.0.1:*"))
         threading.Thread(target=_listen, args=(publisher.endpoint, lags_ms), daemon=True).start()
+        camera = stack.enter_context(GlassCamera(_clip(args.source))) if args.glass else None
+        listener = stack.enter_context(GlassListener(publisher.endpoint)) if args.glass else None
+        glass_log = GlassLog()
+        source = camera.url if camera else args.source
+
+        def observed(log: TickLog) -> Callable[[Observation], None]:
+            def note(observation: Observation) -> None:
+                log.note(observation)
+                glass_log.note(observation)
+
+            return note if camera else log.note
+
         pipelines = {}
         for name, estimator in zip(
             names, open_poses(args.pose, count=count, engine=args.engine), strict=True
         ):
             stack.enter_context(contextlib.closing(estimator))
             pipelines[name] = Pipeline(
-                source=open_source(args.source, speed=args.speed, loop=args.seconds is not None),
+                source=open_source(source, speed=args.speed, loop=args.seconds is not None),
                 estimator=estimator,
                 encoders=encoders,
                 stamper=Stamper(name, epoch),
-                sinks=[publisher.send],
+                # What is noted before it is published is known when the subscriber has it.
+                sinks=[glass_log.send, publisher.send] if camera else [publisher.send],
                 galleries=GalleryWatcher(gallery),
-                observer=logs[name].note,
+                options=Options(landmarks=camera is not None),
+                observer=observed(logs[name]),
                 cost=cost,
             )
             stack.callback(pipelines[name].stop)
@@ -190,9 +238,24 @@ def _run(
             stack.callback(pipeline.halt)
         with _progress(args.seconds, count) as on_second:
             result = measure(pipelines, logs, seconds=args.seconds, on_second=on_second)
+        glass = None
+        if camera and listener:
+            for child, name in ((camera, "camera"), (listener, "subscriber")):
+                if child.trouble:
+                    raise SourceError(f"the {name} of --glass has stopped: {child.trouble}")
+            time.sleep(0.5)  # for what is still on its way
+            listener.close()
+            glass = glass_log.report(camera, listener.received_ns, warm_up_s=WARM_UP_S)
     series = ("tick_s", "tick_processing_ms")
     figures = {name: getattr(result, name) for name in Measurement.__slots__ if name not in series}
-    return figures | {"lag_ms": percentiles(lags_ms)}, result
+    figures |= {"lag_ms": percentiles(lags_ms)}
+    if glass:
+        figures["glass"] = {name: getattr(glass, name) for name in Glass.__slots__ if name != "ticks_ms"}
+    return figures, (result, glass)
+
+
+def _clip(source: str) -> Path:
+    return importlib.import_module("stream.demo").stream_path() if source == "demo" else Path(source)
 
 
 def machine(encoder: Encoder) -> dict[str, object]:
