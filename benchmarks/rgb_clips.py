@@ -52,7 +52,7 @@ def main() -> None:
     usable = np.flatnonzero((clips.sign >= 0) & point_rows.any(1))
     rgb_rows = np.zeros((len(clips), rgb.dimension), np.float32)
     for clip in track(usable, "embedding pictures", console=Console(stderr=True), transient=True):
-        rgb_rows[clip] = rgb.embed([seen(clips, int(clip), None)])[0]
+        rgb_rows[clip] = rgb.embed([seen(clips, int(clip))])[0]
     chosen, held = (usable[clips.sign[usable] % 2 == part] for part in (0, 1))
 
     def fused(which: NDArray[np.int64], weight: float) -> OneShot:

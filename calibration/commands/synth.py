@@ -112,6 +112,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     clips.add_argument(
         "--seed", type=int, default=0, help="another seed, other signs and bodies (default: 0)"
     )
+    clips.add_argument("--processes", type=int, default=1, metavar="N", help="side by side (default: 1)")
     clips.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the clips")
     show = common("show", "A picture of signs, or of the whole lexicon.")
     show.add_argument("glosses", nargs="*", metavar="GLOSS", help="default: all")
@@ -214,6 +215,7 @@ def _clips(args: argparse.Namespace) -> None:
             scenes=args.scenes,
             seed=args.seed,
             bodies=args.bodies,
+            processes=args.processes,
             progress=lambda: progress.advance(bar),
         )
 

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from calibration.commands import train_rgb, train_transcript
+from calibration.commands.training_device import add_device_option, check_device
 from engines.encoders import find_bundle
 from engines.errors import ConfigError, MissingExtra
 from engines.features import ANGLES, KEYPOINTS, Features
@@ -91,6 +92,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--every", type=int, default=250, metavar="N", help="steps between measurements and checkpoints"
     )
     encoder.add_argument("--threads", type=int, default=1, metavar="N", help="CPU threads (default: 1)")
+    add_device_option(encoder)
     export = kinds.add_parser(
         "export",
         help="join one or more runs into a bundle",
@@ -160,6 +162,7 @@ def _train(args: argparse.Namespace, console: Console) -> int:
     from calibration.training.trainer import Recipe, Run
     from engines.networks.slgcn import SlgcnShape
 
+    check_device(args.device)
     if args.made_up and args.made_up < 64:
         raise ConfigError(
             f"--made-up must be 0 or at least 64 signs, not {args.made_up}: a batch draws from them"
@@ -188,7 +191,8 @@ def _train(args: argparse.Namespace, console: Console) -> int:
         drop=args.drop,
     )
     try:
-        training = Run(args.out, signs, others, recipe, shape, _teacher(args.teacher, features), made_up)
+        teacher = _teacher(args.teacher, features)
+        training = Run(args.out, signs, others, recipe, shape, teacher, made_up, args.device)
     except ValueError as error:
         raise ConfigError(str(error)) from error
     with Progress(*COLUMNS, console=console) as progress:

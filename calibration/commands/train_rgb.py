@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from calibration.commands.training_device import add_device_option, check_device
 from engines.encoders import load_encoder
 from engines.errors import ConfigError
 from engines.features import KEYPOINTS
 
 if TYPE_CHECKING:
     from calibration.synthesis.clips import Clips
+    from calibration.training.device_pictures import DevicePictures
 
 KINDS = ("rgb", "rgb-bundle")
 COLUMNS = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
@@ -52,7 +54,12 @@ def add_kinds(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         metavar="ENCODER",
         help="an encoder of 2D keypoints; learn to resemble what it makes of the clips' true joints",
     )
+    rgb.add_argument(
+        "--signs", type=int, default=24, metavar="N",
+        help="different signs in a batch, with two clips of each and a quarter as many of none (default: 24)",
+    )  # fmt: skip
     rgb.add_argument("--threads", type=int, default=1, metavar="N", help="CPU threads (default: 1)")
+    add_device_option(rgb)
     bundle = kinds.add_parser(
         "rgb-bundle",
         help="export a run of the RGB encoder",
@@ -92,7 +99,8 @@ def _train(args: argparse.Namespace, console: Console) -> int:
     from calibration.training.curves import save_curves
     from calibration.training.rgb import RgbRecipe, RgbRun
 
-    for name in ("steps", "every", "threads"):
+    check_device(args.device)
+    for name in ("steps", "every", "threads", "signs"):
         if getattr(args, name) < 1:
             raise ConfigError(f"--{name} must be at least 1, not {getattr(args, name)}")
     torch.set_num_threads(args.threads)
@@ -102,8 +110,11 @@ def _train(args: argparse.Namespace, console: Console) -> int:
     if args.teacher is not None:
         args.out.mkdir(parents=True, exist_ok=True)
         taught = _taught(args.teacher, clips, args.out / f"taught-{args.teacher}.npy", console)
-    recipe = RgbRecipe(seed=args.seed, steps=args.steps, every=args.every)
-    training = RgbRun(args.out, clips, dev, recipe, taught=taught)
+    recipe = RgbRecipe(
+        seed=args.seed, steps=args.steps, every=args.every, signs=args.signs, background=args.signs // 4
+    )
+    pictures = _sent(clips, args, console) if args.device != "cpu" else None
+    training = RgbRun(args.out, clips, dev, recipe, taught=taught, device=args.device, pictures=pictures)
     with Progress(*COLUMNS, console=console) as progress:
         bar = progress.add_task("", total=recipe.steps, completed=training.at)
         while not training.done:
@@ -118,6 +129,21 @@ def _train(args: argparse.Namespace, console: Console) -> int:
                     f"dev one-shot top 1 {found.top1:.3f}, top 5 {found.top5:.3f}"
                 )
     return 0
+
+
+def _sent(clips: Clips, args: argparse.Namespace, console: Console) -> DevicePictures:
+    import torch
+
+    from calibration.training.device_pictures import DevicePictures
+
+    with Progress(*COLUMNS, console=console, transient=True) as progress:
+        bar = progress.add_task(f"decoding, to {args.device}", total=len(clips))
+        return DevicePictures(
+            clips,
+            torch.device(args.device),
+            threads=max(args.threads, 1),
+            progress=lambda count: progress.advance(bar, count),
+        )
 
 
 DEV = "one-shot, unseen synthetic signs, other bodies"

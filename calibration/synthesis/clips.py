@@ -7,8 +7,10 @@ rests, idling) a few clips as well. One file a scene, so that making them can be
 
 from __future__ import annotations
 
+import contextlib
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -79,6 +81,7 @@ def make_clips(
     scenes: int = 900,
     seed: int = 0,
     bodies: int = BODIES,
+    processes: int = 1,
     progress: Callable[[], None] | None = None,
 ) -> None:
     """Render scenes into a folder; those that are there already are kept.
@@ -89,29 +92,52 @@ def make_clips(
         scenes: how many; each gives about 24 clips of signs.
         seed: of signs, bodies and appearances; other seeds share none of them.
         bodies: different ones.
+        processes: that render side by side; the clips are the same.
         progress: called after each scene.
 
     Raises:
         MissingExtra: `anny` is not installed.
         ConfigError: the folder cannot be written.
     """
-    forms = sampled_signs(signs, seed)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"--out {out} cannot be made: {error.strerror or error}") from error
-    # Neighbouring scenes share a body, and every sign is as often signed as any other.
-    for scene in range(scenes):
-        path = out / f"scene-{scene:05}.npz"
-        if not path.exists():
-            body = seed * 100_000 + scene * bodies // scenes
-            rng = np.random.default_rng([seed, scene, 61])
-            turn = np.random.default_rng([seed, scene * SIGNS_A_SCENE // signs, 62]).permutation(signs)
-            first = scene * SIGNS_A_SCENE % signs
-            chosen = np.take(turn, range(first, first + SIGNS_A_SCENE), mode="wrap")
-            _keep(path, _scene(rng, body, [(int(n), forms[n]) for n in chosen]))
-        if progress is not None:
-            progress()
+    job = _Job(out, sampled_signs(signs, seed), scenes, seed, bodies)
+    with contextlib.ExitStack() as stack:
+        done: Iterable[None] = map(job.render, range(scenes))
+        if processes > 1:
+            pool = stack.enter_context(ProcessPoolExecutor(processes))
+            # A body takes longer to build than a scene of it to draw: whoever has it draws all of its scenes.
+            done = pool.map(job.render, range(scenes), chunksize=max(scenes // bodies, 1))
+        for _ in done:
+            if progress is not None:
+                progress()
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """Scenes of a folder."""
+
+    out: Path
+    forms: list[SignForm]
+    scenes: int
+    seed: int
+    bodies: int
+
+    def render(self, scene: int) -> None:
+        """One scene, unless it is there."""
+        path = self.out / f"scene-{scene:05}.npz"
+        if path.exists():
+            return
+        # Neighbouring scenes share a body, and every sign is as often signed as any other.
+        signs = len(self.forms)
+        body = self.seed * 100_000 + scene * self.bodies // self.scenes
+        rng = np.random.default_rng([self.seed, scene, 61])
+        turn = np.random.default_rng([self.seed, scene * SIGNS_A_SCENE // signs, 62]).permutation(signs)
+        first = scene * SIGNS_A_SCENE % signs
+        chosen = np.take(turn, range(first, first + SIGNS_A_SCENE), mode="wrap")
+        _keep(path, _scene(rng, body, [(int(n), self.forms[n]) for n in chosen]))
 
 
 def sampled_signs(count: int, seed: int) -> list[SignForm]:

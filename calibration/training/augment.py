@@ -364,7 +364,7 @@ def _mirror(track: Wide, rows: Rows) -> None:
                     track[t, first + k, 1:] *= -1
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, nogil=True)
 def _windows(
     points: Array,
     offsets: NDArray[np.int64],

@@ -20,7 +20,7 @@ def cosine_cross_entropy(cosines: Tensor, labels: Tensor) -> Tensor:
         cosines: (N, glosses), of embeddings and gloss directions.
         labels: (N,) which is right.
     """
-    margin = MARGIN * F.one_hot(labels, cosines.shape[1])
+    margin = torch.zeros_like(cosines).scatter_(1, labels[:, None], MARGIN)
     return F.cross_entropy(SCALE * (cosines - margin), labels)
 
 
@@ -35,13 +35,14 @@ def batch_hard_triplet(embeddings: Tensor, labels: Tensor) -> Tensor:
     same = (labels[:, None] == labels[None]) & (labels >= 0)[:, None]
     positive = cosines.masked_fill(~same, 2).amin(1)
     negative = cosines.masked_fill(same, -2).amax(1)
-    return F.relu(negative - positive + TRIPLET_MARGIN)[labels >= 0].mean()
+    anchors = labels >= 0
+    return (F.relu(negative - positive + TRIPLET_MARGIN) * anchors).sum() / anchors.sum()
 
 
 def background_hinge(cosines: Tensor) -> Tensor:
     """Background windows (N, glosses) may resemble no gloss closely; 0 for an empty batch."""
     if not len(cosines):
-        return torch.zeros(())
+        return cosines.new_zeros(())
     return F.relu(cosines.amax(1) - BACKGROUND_COSINE).mean()
 
 

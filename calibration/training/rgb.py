@@ -9,13 +9,11 @@ each seen a few times, do.
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -24,7 +22,10 @@ from torch.nn import functional as F
 
 from calibration.evaluation.oneshot import Labels, OneShot, score_rows
 from calibration.onnx_export import windows_onnx
-from calibration.synthesis.clips import CROP, SIDE, Clips
+from calibration.synthesis.clips import Clips
+from calibration.training.ahead import Ahead
+from calibration.training.device_pictures import DevicePictures
+from calibration.training.looks import READ, Look, draw_look, read_joints, shown, straight_look
 from calibration.training.losses import (
     background_hinge,
     batch_hard_triplet,
@@ -33,7 +34,6 @@ from calibration.training.losses import (
 )
 from calibration.training.pace import follow, rate, running
 from calibration.training.trainer import CHECKPOINT, HISTORY, Point
-from engines import skeleton
 from engines.bundle import Card, ModelBundle
 from engines.errors import ConfigError
 from engines.features import SMALL_I3D
@@ -42,8 +42,11 @@ from engines.networks.small_i3d import HIDDEN, SmallI3d, SmallI3dShape
 Array = NDArray[np.float32]
 Pixels = NDArray[np.uint8]
 
-AVERAGING = 0.98
-"""Share that the running average of the weights keeps each step; the average is what is measured and exported."""
+AVERAGING, MOST_AVERAGING = 0.98, 0.998
+"""Share that the running average of the weights keeps each step, in short runs and in long ones: it spans a twentieth of a
+run's steps. The average is what is measured and exported."""
+AHEAD = 4
+"""Threads that draw batches ahead where a GPU does the rest."""
 BACKGROUND, IDLE = 1000, 504
 """Clips that a bundle's background and its idle windows are made of."""
 WINDOW_LENGTHS = (14, 20)
@@ -69,6 +72,17 @@ class RgbRecipe:
     every: int = 100  # steps between measurements and checkpoints
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class _Batch:
+    """What a step is made from."""
+
+    own: NDArray[np.int64]  # (B,) clips: of signs, then of none
+    looks: list[Look]
+    pictures: Pixels  # (B, 8, 96, 96, 3); (0, ...) where a device makes them
+    joints: Array  # (B, 8, 22, 4), NaN where unknown
+    seed: int  # of what the network drops
+
+
 class RgbRun:
     """A training run in a folder: `step()` until `done`, `save()` at any time, and it resumes there."""
 
@@ -80,6 +94,8 @@ class RgbRun:
         recipe: RgbRecipe,
         shape: SmallI3dShape | None = None,
         taught: Array | None = None,
+        device: str = "cpu",
+        pictures: DevicePictures | None = None,
     ) -> None:
         """Start a run, or resume the one in the folder.
 
@@ -90,22 +106,30 @@ class RgbRun:
             recipe: how; a resumed run must have the same.
             shape: size of the network.
             taught: (clips, D) unit rows that a teacher makes of the clips; None to do without.
+            device: "cpu", or "cuda", where the trunk computes in bfloat16. The same seed gives another outcome there.
+            pictures: the clips' pictures on that device; None: they are decoded and deformed on the CPU.
 
         Raises:
             ConfigError: the folder holds a run of another recipe.
         """
         torch.manual_seed(recipe.seed)
         self.folder, self.clips, self.dev, self.recipe, self.taught = folder, clips, dev, recipe, taught
+        self.device, self._pictures = torch.device(device), pictures
+        self.keep = min(max(AVERAGING, 1 - 20 / recipe.steps), MOST_AVERAGING)
+        self._ahead = Ahead(self._batch, threads=0 if device == "cpu" else AHEAD, end=recipe.steps)
         folder.mkdir(parents=True, exist_ok=True)
         self.by_sign = [np.flatnonzero(clips.sign == sign) for sign in range(int(clips.sign.max()) + 1)]
         self.usable = np.array([sign for sign, own in enumerate(self.by_sign) if len(own)])
         self.loose = np.flatnonzero(clips.sign < 0)
         self.network = SmallI3d(shape)
-        self.network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]  # torch takes it
+        self.network.to(self.device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]  # torch takes it
         dimension = self.network.shape.dimension
-        self.directions = nn.Parameter(F.normalize(torch.randn(len(self.by_sign), dimension), dim=1))
+        directions = F.normalize(torch.randn(len(self.by_sign), dimension), dim=1)
+        self.directions = nn.Parameter(directions.to(self.device))
         self.reading = nn.Linear(dimension, 1 if taught is None else taught.shape[1], bias=False)
         self.joints = nn.Linear(HIDDEN, SMALL_I3D.count * len(READ) * 4)
+        self.reading.to(self.device)
+        self.joints.to(self.device)
         self.average = {name: value.clone() for name, value in self.network.state_dict().items()}
         parts = [*self.network.parameters(), *self.reading.parameters(), *self.joints.parameters()]
         matrices = [p for p in parts if p.ndim > 1]
@@ -126,33 +150,31 @@ class RgbRun:
 
     def step(self) -> None:
         """One batch."""
-        recipe = self.recipe
-        rng = np.random.default_rng((recipe.seed, self.at))
-        torch.manual_seed(int(rng.integers(2**31)))
-        signs = rng.choice(self.usable, recipe.signs, replace=False)
-        chosen = [
-            rng.choice(self.by_sign[sign], recipe.per_sign, replace=len(self.by_sign[sign]) < recipe.per_sign)
-            for sign in signs
-        ]
-        own = np.concatenate([*chosen, rng.choice(self.loose, recipe.background)])
-        count = recipe.signs * recipe.per_sign
-        labels = torch.from_numpy(self.clips.sign[own].astype(np.int64))
+        recipe, batch = self.recipe, self._ahead(self.at)
+        torch.manual_seed(batch.seed)
         for group in self.optimizer.param_groups:
             group["lr"] = rate(self.recipe, self.at)
-        windows = [window(self.clips, int(clip), rng) for clip in own]
-        hidden = self.network.hidden(torch.from_numpy(np.stack([one.pictures for one in windows])))
+        if self._pictures is None:
+            inputs = torch.from_numpy(batch.pictures)
+        else:
+            inputs = self._pictures.windows(batch.own, batch.looks)
+        labels = torch.from_numpy(self.clips.sign[batch.own].astype(np.int64)).to(self.device)
+        count = recipe.signs * recipe.per_sign
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+            hidden = self.network.hidden(inputs)
+        hidden = hidden.float()
         rows = self.network.embed(hidden)
         cosines = rows @ F.normalize(self.directions, dim=1).T
         loss = recipe.naming * cosine_cross_entropy(cosines[:count], labels[:count])
         loss = loss + background_hinge(cosines[count:]) + recipe.triplet * batch_hard_triplet(rows, labels)
-        places = torch.from_numpy(np.stack([one.joints for one in windows]))
+        places = torch.from_numpy(batch.joints).to(self.device)
         there = ~places.isnan()
         said = self.joints(hidden).reshape(places.shape)
         away = F.smooth_l1_loss(said[there], places[there], beta=0.2)
         loss = loss + recipe.joints * away
         self.away = float(away.detach())
         if self.taught is not None:
-            rows_taught = torch.from_numpy(self.taught[own[:count]])
+            rows_taught = torch.from_numpy(self.taught[batch.own[:count]]).to(self.device)
             known = rows_taught.any(1)  # a stroke of one picture has no row
             apart = teacher_distance(self.reading(rows[:count][known]), rows_taught[known])
             loss = loss + recipe.teaching * apart
@@ -165,11 +187,31 @@ class RgbRun:
         right = (cosines[:count].argmax(1) == labels[:count]).float().mean()
         self.loss = running(self.loss, float(loss.detach()), self.at)
         self.accuracy = running(self.accuracy, float(right), self.at)
-        follow(self.average, self.network, self.at, keep=AVERAGING)
+        follow(self.average, self.network, self.at, keep=self.keep)
+
+    def _batch(self, at: int) -> _Batch:
+        """The batch of a step; its pictures as well, where no device has them."""
+        recipe = self.recipe
+        rng = np.random.default_rng((recipe.seed, at))
+        seed = int(rng.integers(2**31))
+        signs = rng.choice(self.usable, recipe.signs, replace=False)
+        chosen = [
+            rng.choice(self.by_sign[sign], recipe.per_sign, replace=len(self.by_sign[sign]) < recipe.per_sign)
+            for sign in signs
+        ]
+        own = np.concatenate([*chosen, rng.choice(self.loose, recipe.background)])
+        looks = [draw_look(self.clips, int(clip), rng) for clip in own]
+        both = [(int(clip), look) for clip, look in zip(own, looks, strict=True)]
+        shape = (0 if self._pictures else len(own), *SMALL_I3D.shape)
+        pictures = np.empty(shape, np.uint8)
+        for number, (clip, look) in enumerate(both[: len(pictures)]):
+            pictures[number] = shown(self.clips, clip, look)
+        joints = np.stack([read_joints(self.clips, clip, look) for clip, look in both])
+        return _Batch(own=own, looks=looks, pictures=pictures, joints=joints, seed=seed)
 
     def averaged(self) -> SmallI3d:
         """The network with averaged weights, for measuring and export."""
-        network = SmallI3d(self.network.shape)
+        network = SmallI3d(self.network.shape).to(self.device)
         network.load_state_dict(self.average)
         return network.eval()
 
@@ -201,7 +243,7 @@ class RgbRun:
         (self.folder / HISTORY).write_text(json.dumps(state["history"], indent=1) + "\n")
 
     def _load(self) -> None:
-        state = torch.load(self.folder / CHECKPOINT, weights_only=True)
+        state = torch.load(self.folder / CHECKPOINT, weights_only=True, map_location=self.device)
         if state["recipe"] != asdict(self.recipe) or state["shape"] != asdict(self.network.shape):
             raise ConfigError(f"{self.folder} holds a run of another recipe: choose another folder")
         self.network.load_state_dict(state["network"])
@@ -224,7 +266,7 @@ def read_rgb_run(folder: Path) -> tuple[SmallI3d, list[Point]]:
         raise ConfigError(
             f"{folder} holds no training run (no {CHECKPOINT}): train with `signspot train rgb`"
         )
-    state = torch.load(folder / CHECKPOINT, weights_only=True)
+    state = torch.load(folder / CHECKPOINT, weights_only=True, map_location="cpu")
     network = SmallI3d(SmallI3dShape(**state["shape"]))
     network.load_state_dict(state["average"])
     return network.eval(), [Point(**point) for point in state["history"]]
@@ -251,10 +293,11 @@ def embed_strokes(
 ) -> Array:
     """Unit rows (len(which), D) of clips, each from begin to end of its stroke."""
     rows = []
+    device = next(network.parameters()).device
     with torch.inference_mode():
         for at in range(0, len(which), batch):
-            pictures = np.stack([seen(clips, int(clip), None) for clip in which[at : at + batch]])
-            rows.append(network(torch.from_numpy(pictures)).numpy())
+            pictures = np.stack([seen(clips, int(clip)) for clip in which[at : at + batch]])
+            rows.append(network(torch.from_numpy(pictures).to(device)).cpu().numpy())
             if progress is not None:
                 progress(len(pictures))
     return np.concatenate(rows)
@@ -281,106 +324,9 @@ def taught_rows(
     return rows
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
-    """One clip as a training sample."""
-
-    pictures: Pixels  # (8, 96, 96, 3) network input
-    joints: Array  # (8, 22, 4) of hands and wrists in each picture; NaN where unknown (`_joints`)
-
-
-def seen(clips: Clips, clip: int, rng: np.random.Generator | None) -> Pixels:
-    """One clip as network input uint8 (8, 96, 96, 3), as `window` makes it."""
-    return window(clips, clip, rng).pictures
-
-
-def window(clips: Clips, clip: int, rng: np.random.Generator | None) -> Window:
-    """One clip, deformed as signers, cameras and crops do.
-
-    Args:
-        clips: all of them.
-        clip: which.
-        rng: draws window, crop, colours and mirror; None: the stroke as it is.
-    """
-    ticks, (begin, end) = clips.ticks[clip], clips.stroke[clip].astype(float)
-    if rng is not None:
-        length = end - begin
-        begin += rng.uniform(-0.3, 0.15) * length + rng.uniform(-3, 1)
-        end += rng.uniform(-0.15, 0.3) * length + rng.uniform(-1, 3)
-    wanted = np.linspace(begin, max(end - 1, begin + 4), SMALL_I3D.count)
-    nearest = np.abs(ticks[None] - wanted[:, None]).argmin(1)
-    different, place = np.unique(nearest, return_inverse=True)
-    pictures = clips.pictures(clip, [int(one) for one in different])
-    if rng is None:
-        edge = (SIDE - CROP) // 2
-        straight = pictures[place][:, edge : edge + CROP, edge : edge + CROP]
-        return Window(straight, _joints(clips.keypoints[clip][nearest], mirrored=False))
-    scale = float(np.exp(rng.uniform(-0.14, 0.14))) * CROP / SMALL_I3D.size
-    side = CROP * scale
-    spare = (SIDE - side) / 2
-    x, y = spare + rng.uniform(-1, 1, 2) * max(spare, 0.0)
-    turn = float(rng.normal(0, 0.03))
-    flip = bool(rng.random() < 0.5)
-    matrix = _placed(x, y, side, turn, flip)
-    how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    size = (SMALL_I3D.size, SMALL_I3D.size)
-    warped = [
-        cv2.warpAffine(one, matrix, size, flags=how, borderMode=cv2.BORDER_REPLICATE) for one in pictures
-    ]
-    coloured = _coloured(np.asarray(np.stack(warped), np.uint8), rng)[place]
-    return Window(coloured, _joints(clips.keypoints[clip][nearest], mirrored=flip))
-
-
-READ = tuple(range(skeleton.LEFT_WRIST, skeleton.JOINTS))
-"""The joints that are read: both arms' wrists and both hands."""
-HAND_SIZE = 0.25
-"""Of an open hand, about, in widths of the shoulders."""
-
-
-def _joints(points: NDArray[np.float16], *, mirrored: bool) -> Array:
-    """Where wrists and hands are (T, 22, 4): relative to the shoulders in their widths; and to the hand's wrist, in hands."""
-    wide = points.astype(np.float32)
-    if mirrored:
-        wide = skeleton.mirror(wide)
-    shoulders = wide[:, [skeleton.LEFT_SHOULDER, skeleton.RIGHT_SHOULDER], :2]
-    width = np.linalg.norm(shoulders[:, 0] - shoulders[:, 1], axis=-1).mean() + 1e-6
-    places = (wide[..., :2] - shoulders.mean(1, keepdims=True)) / width
-    own = places.copy()
-    for first in (skeleton.LEFT_HAND, skeleton.RIGHT_HAND):
-        own[:, first : first + 10] -= places[:, first : first + 1]
-    own[:, : skeleton.LEFT_HAND] = np.nan
-    return np.asarray(np.concatenate([places, own / HAND_SIZE], -1)[:, READ], np.float32)
-
-
-def _placed(x: float, y: float, side: float, turn: float, flip: bool) -> NDArray[np.float64]:
-    """From pixels of the crop to pixels of the clip's picture, (2, 3)."""
-    scale = side / SMALL_I3D.size
-    middle = (SMALL_I3D.size - 1) / 2
-    across = np.array([[math.cos(turn), -math.sin(turn)], [math.sin(turn), math.cos(turn)]]) * scale
-    if flip:
-        across[:, 0] = -across[:, 0]
-    centre = np.array([x, y]) + (side - 1) / 2
-    return np.concatenate([across, (centre - across @ [middle, middle])[:, None]], 1)
-
-
-def _coloured(pictures: Pixels, rng: np.random.Generator) -> Pixels:
-    """Another light, another camera: contrast, brightness, white balance, saturation, softness, noise."""
-    gain = np.exp(rng.normal(0, 0.15) + rng.normal(0, 0.06, 3))
-    vivid = float(np.exp(rng.normal(0, 0.25)))
-    mix = np.diag(gain) @ (vivid * np.eye(3) + (1 - vivid) / 3)
-    shift = 118 + rng.normal(0, 12) - 118 * gain
-    stacked = pictures.reshape(-1, pictures.shape[2], 3)  # one below the other
-    flat = cv2.transform(stacked, np.concatenate([mix, shift[:, None]], 1))
-    if rng.random() < 0.3:
-        flat = cv2.GaussianBlur(flat, (0, 0), float(rng.uniform(0.4, 1.0)))
-    start = int(rng.integers(len(_GRAIN) - flat.size))
-    grain = _GRAIN[start : start + flat.size].reshape(flat.shape)
-    noisy = cv2.addWeighted(flat, 1.0, grain, float(rng.uniform(0, 5)) / 32, 0.0, dtype=cv2.CV_8U)
-    return np.asarray(noisy, np.uint8).reshape(pictures.shape)
-
-
-_GRAIN = np.random.default_rng(8).normal(0, 32, 2**20).astype(np.float32)
-"""Noise to cut pieces from: drawing it anew would take a third of the time of a training step."""
+def seen(clips: Clips, clip: int) -> Pixels:
+    """The stroke of one clip as network input uint8 (8, 96, 96, 3), as it is."""
+    return shown(clips, clip, straight_look(clips, clip))
 
 
 def write_rgb_bundle(

@@ -15,6 +15,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from calibration.evaluation.oneshot import OneShot, score
+from calibration.training.ahead import Ahead
 from calibration.training.augment import Augmentation, windows
 from calibration.training.corpora import Corpus, dev_glosses
 from calibration.training.losses import (
@@ -25,6 +26,7 @@ from calibration.training.losses import (
 )
 from calibration.training.pace import follow, rate, running
 from calibration.training.projection import Projection
+from calibration.training.recorded import RecordedStep
 from engines.errors import ConfigError
 from engines.networks.slgcn import Slgcn, SlgcnShape
 
@@ -32,6 +34,8 @@ Array = NDArray[np.float32]
 
 CHECKPOINT = "checkpoint.pt"
 HISTORY = "history.json"
+AHEAD = 4
+"""Threads that make batches ahead where a GPU does the rest: one makes 60 to 130 a second, a GPU uses up more."""
 AVERAGING = 0.998
 """Share that the running average of the weights keeps each step; the average is what is measured and exported."""
 
@@ -66,6 +70,15 @@ class Point:
     top5: float
 
 
+@dataclass(frozen=True, slots=True, repr=False)
+class _Batch:
+    """What a step is made from."""
+
+    inputs: torch.Tensor  # (signs + background, channels, 16, joints)
+    labels: torch.Tensor  # (signs,)
+    seed: int  # of what the network drops
+
+
 class Run:
     """A training run in a folder: `step()` until `done`, `save()` at any time, and it resumes there."""
 
@@ -78,6 +91,7 @@ class Run:
         shape: SlgcnShape | None = None,
         teacher: Callable[[Array], Array] | None = None,
         made_up: Corpus | None = None,
+        device: str = "cpu",
     ) -> None:
         """Start a run, or resume the one in the folder.
 
@@ -90,11 +104,16 @@ class Run:
             teacher: a trained encoder that this one learns to resemble, network input (N, channels, 16, joints) to
                 unit rows (N, D); a resumed run must have the same.
             made_up: clips of made-up signs of the same features, to train on as well; a resumed run must have the same.
+            device: "cpu", or "cuda": batches are made ahead, products are rounded to TF32 and summed in float32, and a
+                step is one CUDA graph. The same seed gives another outcome there than on a CPU.
 
         Raises:
-            ValueError: the folder holds a run of another recipe.
+            ValueError: the folder holds a run of another recipe, or a teacher is to teach on a GPU.
         """
+        if teacher is not None and device != "cpu":
+            raise ValueError("a teacher teaches on the CPU only: leave out --device cuda, or --teacher")
         torch.manual_seed(recipe.seed)
+        self.device = torch.device(device)
         self.folder, self.recipe, self.background, self.teacher = folder, recipe, background, teacher
         folder.mkdir(parents=True, exist_ok=True)
         self.train, self.dev = split(corpus)
@@ -105,18 +124,24 @@ class Run:
         known, self.labels = np.unique(forms, return_inverse=True)
         self.by_gloss = [np.flatnonzero(self.labels == k) for k in range(len(known))]
         self.real = int(self.labels[:real].max()) + 1  # forms of real signs; those of made-up ones follow
-        self.network = Slgcn(shape)
-        self.directions = nn.Parameter(
-            F.normalize(torch.randn(len(known), self.network.shape.dimension), dim=1)
-        )
-        self.reading = nn.Linear(self.network.shape.dimension, self._taught(), bias=False)
+        self.network = Slgcn(shape).to(self.device)
+        dimension = self.network.shape.dimension
+        self.directions = nn.Parameter(F.normalize(torch.randn(len(known), dimension), dim=1).to(self.device))
+        self.reading = nn.Linear(dimension, self._taught(), bias=False).to(self.device)
         self.average = {name: value.clone() for name, value in self.network.state_dict().items()}
         matrices = [p for p in (*self.network.parameters(), *self.reading.parameters()) if p.ndim > 1]
         vectors = [*(p for p in self.network.parameters() if p.ndim <= 1), self.directions]
+        on_gpu = self.device.type == "cuda"
         self.optimizer = torch.optim.AdamW(
-            [{"params": matrices, "weight_decay": recipe.decay}, {"params": vectors, "weight_decay": 0.0}]
+            [{"params": matrices, "weight_decay": recipe.decay}, {"params": vectors, "weight_decay": 0.0}],
+            capturable=on_gpu,
         )
         self.augmentation = Augmentation().stronger(recipe.strength)
+        self._ahead = Ahead(self._batch, threads=AHEAD if on_gpu else 0, end=recipe.steps)
+        self._recorded: RecordedStep | None = None
+        if on_gpu:
+            torch.set_float32_matmul_precision("high")
+            self._recorded = RecordedStep(self._train_on)
         self.at = 0
         self.loss = self.accuracy = 0.0
         self.history: list[Point] = []
@@ -130,41 +155,67 @@ class Run:
 
     def step(self) -> None:
         """One batch."""
+        batch = self._ahead(self.at)
+        torch.manual_seed(batch.seed)  # DropGraph's: so that a resumed run goes the same way
+        self._pace()
+        if self._recorded is None:
+            loss, right = (float(figure) for figure in self._train_on(batch.inputs, batch.labels))
+        else:
+            loss, right = self._recorded(batch.inputs, batch.labels)
+        self.at += 1
+        self.loss = running(self.loss, loss, self.at)
+        self.accuracy = running(self.accuracy, right, self.at)
+        follow(self.average, self.network, self.at, keep=AVERAGING)
+
+    def _batch(self, at: int) -> _Batch:
+        """The batch of a step, on the CPU."""
         recipe = self.recipe
-        rng = np.random.default_rng((recipe.seed, self.at))
-        torch.manual_seed(int(rng.integers(2**31)))  # DropGraph's: so that a resumed run goes the same way
+        rng = np.random.default_rng((recipe.seed, at))
+        seed = int(rng.integers(2**31))
         clips = self._draw(rng)
-        labels = torch.from_numpy(self.labels[clips])
         inputs = [windows(self.train, clips, int(rng.integers(2**31)), self.augmentation)]
         if recipe.background and self.background is not None:
             others = rng.integers(len(self.background), size=recipe.background)
             loose = self.augmentation._replace(whole=0.0, shortest=0.3, longest=1.0, jitter=0.4)
             inputs.append(windows(self.background, others, int(rng.integers(2**31)), loose))
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate(self.recipe, self.at)
-        made = np.concatenate(inputs)
-        embeddings = self.network(torch.from_numpy(made))
+        made, labels = torch.from_numpy(np.concatenate(inputs)), torch.from_numpy(self.labels[clips])
+        if self.device.type == "cuda":
+            made, labels = made.pin_memory(), labels.pin_memory()
+        return _Batch(made, labels, seed)
+
+    def _train_on(self, inputs: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Loss and training accuracy of a batch, after which the weights are better ones."""
+        recipe, count = self.recipe, len(labels)
+        embeddings = self.network(inputs)
         cosines = embeddings.float() @ F.normalize(self.directions, dim=1).T
-        signs, rest = cosines[: len(clips)], cosines[len(clips) :]
+        signs, rest = cosines[:count], cosines[count:]
         loss = cosine_cross_entropy(signs, labels) + background_hinge(rest)
         if recipe.triplet:
             every = torch.cat([labels, labels.new_full((len(rest),), -1)])
             loss = loss + recipe.triplet * batch_hard_triplet(embeddings.float(), every)
         if self.teacher is not None:
-            taught = torch.from_numpy(self.teacher(made))
+            taught = torch.from_numpy(self.teacher(inputs.numpy()))
             loss = loss + recipe.teaching * teacher_distance(self.reading(embeddings.float()), taught)
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
         self.optimizer.step()
-        self.at += 1
-        self.loss = running(self.loss, float(loss.detach()), self.at)
-        self.accuracy = running(self.accuracy, float((signs.argmax(1) == labels).float().mean()), self.at)
-        follow(self.average, self.network, self.at, keep=AVERAGING)
+        return loss.detach(), (signs.argmax(1) == labels).float().mean()
+
+    def _pace(self) -> None:
+        """Set this step's rate of learning: on a GPU in place, where the recorded step reads it."""
+        now = rate(self.recipe, self.at)
+        for group in self.optimizer.param_groups:
+            if self._recorded is None:
+                group["lr"] = now
+            elif isinstance(group["lr"], torch.Tensor):
+                group["lr"].fill_(now)
+            else:
+                group["lr"] = torch.tensor(now, device=self.device)
 
     def averaged(self) -> Slgcn:
         """The network with averaged weights, for measuring and export."""
-        network = Slgcn(self.network.shape)
+        network = Slgcn(self.network.shape).to(self.device)
         network.load_state_dict(self.average)
         return network.eval()
 
@@ -195,7 +246,7 @@ class Run:
         (self.folder / HISTORY).write_text(json.dumps(state["history"], indent=1) + "\n")
 
     def _load(self) -> None:
-        state = torch.load(self.folder / CHECKPOINT, weights_only=True)
+        state = torch.load(self.folder / CHECKPOINT, weights_only=True, map_location=self.device)
         if state["recipe"] != asdict(self.recipe):
             changed = [
                 f.name for f in fields(Recipe) if state["recipe"].get(f.name) != getattr(self.recipe, f.name)
@@ -244,7 +295,7 @@ def read_run(folder: Path) -> tuple[Slgcn, list[Point]]:
         raise ConfigError(
             f"{folder} holds no training run (no {CHECKPOINT}): train one with signspot train encoder"
         )
-    state = torch.load(folder / CHECKPOINT, weights_only=True)
+    state = torch.load(folder / CHECKPOINT, weights_only=True, map_location="cpu")
     network = Slgcn(SlgcnShape(**state["shape"]))
     network.load_state_dict(state["average"])
     return network.eval(), [Point(**point) for point in state["history"]]
@@ -260,10 +311,12 @@ def split(corpus: Corpus) -> tuple[Corpus, Corpus]:
 def embed_inputs(networks: Sequence[Slgcn], inputs: Array, batch: int = 256) -> Array:
     """Unit rows (N, sum of D) of network input (N, channels, 16, joints), by networks in evaluation mode side by side."""
     rows = []
+    device = next(networks[0].parameters()).device
     with torch.inference_mode():
         for at in range(0, len(inputs), batch):
-            part = torch.from_numpy(inputs[at : at + batch])
-            rows.append(F.normalize(torch.cat([network(part) for network in networks], 1), dim=1).numpy())
+            part = torch.from_numpy(inputs[at : at + batch]).to(device)
+            found = F.normalize(torch.cat([network(part) for network in networks], 1), dim=1)
+            rows.append(found.cpu().numpy())
     return np.concatenate(rows)
 
 

@@ -209,7 +209,7 @@ class Slgcn(nn.Module):
 
 def along(layer: nn.Conv1d, length: int) -> Tensor:
     """A convolution with one output channel over (N, L, C) as one matrix (L C, L'), without its bias."""
-    place = torch.arange(length)
+    place = torch.arange(length, device=layer.weight.device)
     tap = place[:, None] - place[None, :] + layer.kernel_size[0] // 2  # of input place and output place
     padded = F.pad(layer.weight[0], (length, length))
     matrix = padded[:, tap.clamp(-length, layer.kernel_size[0] + length - 1) + length]  # (C, L, L')
@@ -225,7 +225,11 @@ def _convolved(layer: nn.Conv1d, x: Tensor) -> Tensor:
 def _kept(y: Tensor, drop: float, reach: Tensor) -> Tensor:
     """DropGraph's mask (N, T, V, 1): joints drop together with their neighbours, ticks in stretches of three."""
     n, t, v, _ = y.shape
-    joints = 1 - ((torch.rand(n, v) < drop / reach.sum(0).mean()).float() @ reach).clamp(max=1)
-    lost = F.max_pool1d((torch.rand(n, 1, t) < drop / 3).float(), 3, stride=1, padding=1)[:, 0]
+    joints = 1 - ((torch.rand(n, v, device=y.device) < drop / reach.sum(0).mean()).float() @ reach).clamp(
+        max=1
+    )
+    lost = F.max_pool1d((torch.rand(n, 1, t, device=y.device) < drop / 3).float(), 3, stride=1, padding=1)[
+        :, 0
+    ]
     keep = (1 - lost)[:, :, None] * joints[:, None]
     return (keep * (keep.numel() / keep.sum().clamp(min=1))).unsqueeze(3).to(y.dtype)

@@ -13,6 +13,8 @@ pytest.importorskip("onnx", reason="needs the extra 'train'")
 pytest.importorskip("anny", reason="the synthetic signer needs the package anny")
 
 from calibration.synthesis.clips import Clips, make_clips, read_clips  # noqa: E402
+from calibration.training.device_pictures import DevicePictures  # noqa: E402
+from calibration.training.looks import draw_look, shown, straight_look  # noqa: E402
 from calibration.training.rgb import (  # noqa: E402
     RgbRecipe,
     RgbRun,
@@ -70,16 +72,44 @@ def test_it_learns(tmp_path: Path, clips: Clips) -> None:
 
 
 def test_a_window_is_deformed_and_stays_a_window(clips: Clips) -> None:
-    straight = seen(clips, 0, None)
+    straight = seen(clips, 0)
     assert straight.shape == (8, 96, 96, 3)
     assert straight.dtype == np.uint8
     rng = np.random.default_rng(3)
-    drawn = [seen(clips, 0, rng) for _ in range(4)]
+    drawn = [shown(clips, 0, draw_look(clips, 0, rng)) for _ in range(4)]
     assert all(one.shape == straight.shape and one.dtype == np.uint8 for one in drawn)
     assert all((one != straight).mean() > 0.2 for one in drawn)
-    np.testing.assert_array_equal(
-        seen(clips, 5, np.random.default_rng(1)), seen(clips, 5, np.random.default_rng(1))
-    )
+    again = [shown(clips, 5, draw_look(clips, 5, np.random.default_rng(1))) for _ in range(2)]
+    np.testing.assert_array_equal(again[0], again[1])
+
+
+def test_a_device_shows_what_opencv_shows(clips: Clips) -> None:
+    """Same looks, but for noise that falls elsewhere: a network trained on a GPU sees what it will see on a CPU."""
+    rng = np.random.default_rng(5)
+    which = np.arange(0, 40, 2)
+    looks = [replace(draw_look(clips, int(clip), rng), grain=0.0) for clip in which]
+    looks[0] = straight_look(clips, int(which[0]))
+    assert any(look.mirrored for look in looks)
+    assert any(look.softness for look in looks)
+    device = DevicePictures(clips, torch.device("cpu"), threads=2).windows(which, looks).numpy()
+    for number, look in enumerate(looks):
+        expected = shown(clips, int(which[number]), look).astype(float)
+        apart = np.abs(device[number] - expected)
+        assert apart.mean() < 1.0
+        assert (apart[:, 3:-3] > 8).mean() < 0.001  # at their edges OpenCV blurs pictures into each other
+    np.testing.assert_array_equal(device[0], seen(clips, int(which[0])))
+    grainy = [replace(look, grain=5 / 32) for look in looks]
+    noise = DevicePictures(clips, torch.device("cpu")).windows(which, grainy).numpy().astype(float) - device
+    assert 4 < noise[(device > 20) & (device < 235)].std() < 6
+
+
+def test_a_run_on_device_pictures_learns_as_one_on_the_cpus(tmp_path: Path, clips: Clips) -> None:
+    pictures = DevicePictures(clips, torch.device("cpu"))
+    training = RgbRun(tmp_path, clips, clips, replace(RECIPE, steps=2), TINY, pictures=pictures)
+    straight = run(tmp_path / "straight", clips, 2, replace(RECIPE, steps=2))
+    while not training.done:
+        training.step()
+    assert training.loss == pytest.approx(straight.loss, rel=0.05)
 
 
 def test_a_teacher_of_keypoints_says_the_same_of_one_sign_by_two_bodies(clips: Clips) -> None:
@@ -104,7 +134,7 @@ def test_the_bundle_is_an_encoder_of_pictures(tmp_path: Path, clips: Clips) -> N
     assert encoder.pictures
     assert encoder.background is not None
     assert encoder.idle is not None
-    pictures = seen(clips, 3, None)
+    pictures = seen(clips, 3)
     expected = network(torch.from_numpy(pictures)[None]).detach().numpy()
     np.testing.assert_allclose(encoder.embed([pictures]), expected, atol=1e-4)
     assert not encoder.embed([np.zeros_like(pictures)]).any()
