@@ -46,12 +46,13 @@ class _Step:
 class TorchEngine:
     """A network executed by PyTorch. Not for use from two threads at once."""
 
-    def __init__(self, model: Path | bytes, *, device: Device = "auto") -> None:
+    def __init__(self, model: Path | bytes, *, device: Device = "auto", graphs: bool = True) -> None:
         """Read the network and compute what does not depend on its inputs.
 
         Args:
             model: an ONNX file, or its bytes.
             device: "auto" takes a GPU where there is one and says why not where there is none; "cuda" insists.
+            graphs: record CUDA graphs; without them a GPU is told each operation by itself, which is there to be compared.
 
         Raises:
             MissingExtra: torch or onnx is not installed.
@@ -72,6 +73,7 @@ class TorchEngine:
             )
         self._torch = torch
         self._device = torch.device("cuda" if has_gpu and device != "cpu" else "cpu")
+        self._graphs = graphs and self._device.type == "cuda"
         called = str(model) if isinstance(model, Path) else f"a network of {len(model)} bytes"
         try:
             proto = onnx.load(str(model)) if isinstance(model, Path) else onnx.load_from_string(model)
@@ -99,8 +101,7 @@ class TorchEngine:
         floats = {str(v.dtype)[6:] for v in self._values.values() if v is not None and v.is_floating_point()}
         self._placement = Placement(
             device=name,
-            runtime=f"torch {torch.__version__}"
-            + (" with CUDA graphs" if has_gpu and device != "cpu" else ""),
+            runtime=f"torch {torch.__version__}" + (" with CUDA graphs" if self._graphs else ""),
             precision=next((one for one in ("bfloat16", "float16") if one in floats), "float32"),
             reason=_reason(device, has_gpu),
         )
@@ -134,12 +135,40 @@ class TorchEngine:
         tensors = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in inputs.items()}
         try:
             with torch.inference_mode():
-                results = self._execute(tensors) if self._device.type == "cpu" else self._replay(tensors)
+                if self._graphs:
+                    results = self._replay(tensors)
+                else:
+                    results = self._execute({name: one.to(self._device) for name, one in tensors.items()})
                 arrays = [result.float().cpu().numpy() for result in results]
         except (RuntimeError, ValueError, TypeError, IndexError) as error:
             shapes = {name: tuple(array.shape) for name, array in inputs.items()}
             raise EngineError(f"PyTorch fails on inputs of shape {shapes}: {error}") from error
         return {spec.name: array for spec, array in zip(self._outputs, arrays, strict=True)}
+
+    def device_ms(self, inputs: Mapping[str, NDArray[np.generic]], *, repeats: int) -> list[float]:
+        """Times of one run after another on the GPU alone, milliseconds: without launches, copies and Python.
+
+        Args:
+            inputs: as for `run`.
+            repeats: how many.
+
+        Raises:
+            EngineError: as `run`, or nothing is recorded here: no GPU, or an engine without graphs.
+        """
+        if not self._graphs:
+            raise EngineError("without CUDA graphs a network has no time of its own on the device")
+        self.run(inputs)
+        torch = self._torch
+        graph = self._recorded[tuple(tuple(array.shape) for array in inputs.values())].graph
+        spent = []
+        for _ in range(repeats):
+            start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+            start.record()
+            graph.replay()
+            end.record()
+            end.synchronize()
+            spent.append(float(start.elapsed_time(end)))
+        return spent
 
     def _tensor(self, array: NDArray[Any]) -> Any:
         """A constant; whole numbers stay on the CPU: they are shapes and places, which launches are made from."""
