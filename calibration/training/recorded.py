@@ -51,6 +51,7 @@ class RecordedStep:
         self._batch = [part.cuda() for part in batch]
         torch.cuda.synchronize()
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
+        # Threads that make batches ahead pin memory meanwhile, which would break a recording that is everybody's.
+        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
             self._figures = self._step(*self._batch)
         self._graph = graph

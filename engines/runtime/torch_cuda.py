@@ -8,8 +8,9 @@ Runtime and here to be tested and compared.
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,6 +21,9 @@ from engines.errors import EngineError, MissingExtra
 from engines.runtime.base import Placement, TensorSpec, check_inputs
 
 Device = Literal["auto", "cpu", "cuda"]
+READ_HERE = ("Pad", "Resize")
+"""Operators whose parameters become arguments of a launch; read back from a GPU they would break the recording."""
+RECORDING = threading.Lock()
 WARM_UP = 3
 """Runs before a graph is recorded: libraries choose their kernels and allocate their workspaces in them."""
 
@@ -83,11 +87,15 @@ class TorchEngine:
         self._inputs = tuple(_spec(entry) for entry in proto.graph.input)
         self._outputs = tuple(_spec(entry) for entry in proto.graph.output)
         self._values: dict[str, Any] = {"": None}
+        self._read_here = {
+            name for node in proto.graph.node if node.op_type in READ_HERE for name in node.input[1:]
+        }
         try:
             for entry in proto.graph.initializer:
-                self._values[entry.name] = self._tensor(onnx.numpy_helper.to_array(entry))
+                self._values[entry.name] = self._tensor(onnx.numpy_helper.to_array(entry), entry.name)
             steps = [self._step(node, onnx) for node in proto.graph.node]
             self._steps = self._folded(steps)
+            self._outputs = self._sized(self._outputs)
         except KeyError as error:
             raise EngineError(
                 f"{called}: operator {error.args[0]} is not known to the torch engine; use another engine"
@@ -170,13 +178,14 @@ class TorchEngine:
             spent.append(float(start.elapsed_time(end)))
         return spent
 
-    def _tensor(self, array: NDArray[Any]) -> Any:
+    def _tensor(self, array: NDArray[Any], name: str) -> Any:
         """A constant; whole numbers stay on the CPU: they are shapes and places, which launches are made from."""
         torch = self._torch
         if array.dtype.name == "bfloat16":  # a type of ml_dtypes', which torch does not take
             return torch.from_numpy(array.astype(np.float32)).to(self._device, torch.bfloat16)
         tensor = torch.from_numpy(np.array(array))
-        return tensor.to(self._device) if tensor.is_floating_point() else tensor
+        stays = not tensor.is_floating_point() or name in self._read_here
+        return tensor if stays else tensor.to(self._device)
 
     def _step(self, node: Any, onnx: Any) -> _Step:
         attributes = {one.name: onnx.helper.get_attribute_value(one) for one in node.attribute}
@@ -184,7 +193,9 @@ class TorchEngine:
             name: value.decode() if isinstance(value, bytes) else value for name, value in attributes.items()
         }
         if node.op_type == "Constant":
-            attributes["value"] = self._tensor(onnx.numpy_helper.to_array(attributes.pop("value")))
+            attributes["value"] = self._tensor(
+                onnx.numpy_helper.to_array(attributes.pop("value")), node.output[0]
+            )
         if node.op_type == "ConstantOfShape" and "value" in attributes:
             attributes["value"] = onnx.numpy_helper.to_array(attributes["value"]).item()
         return _Step(OPERATORS[node.op_type], tuple(node.input), tuple(node.output), attributes)
@@ -199,6 +210,27 @@ class TorchEngine:
                 else:
                     rest.append(step)
         return rest
+
+    def _sized(self, outputs: tuple[TensorSpec, ...]) -> tuple[TensorSpec, ...]:
+        """Outputs whose sizes the file leaves open though they do not vary: found by running it on one row and on two."""
+        if not any(None in spec.shape[1:] for spec in outputs):
+            return outputs
+        shapes = []
+        for rows in (1, 2):
+            zeros = {
+                spec.name: self._torch.zeros(
+                    [size or rows for size in spec.shape],
+                    dtype=getattr(self._torch, spec.dtype),
+                    device=self._device,
+                )
+                for spec in self._inputs
+            }
+            with self._torch.inference_mode():
+                shapes.append([tuple(found.shape) for found in self._execute(zeros)])
+        return tuple(
+            replace(spec, shape=tuple(a if a == b else None for a, b in zip(one, two, strict=True)))
+            for spec, one, two in zip(outputs, *shapes, strict=True)
+        )
 
     def _keep(self, step: _Step, values: dict[str, Any]) -> None:
         result = step.run(*(values[name] for name in step.inputs), **step.attributes)
@@ -231,7 +263,8 @@ class TorchEngine:
                 self._execute(fixed)
         torch.cuda.current_stream().wait_stream(stream)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
+        # Other networks run on other threads meanwhile; only one may record at a time.
+        with RECORDING, torch.cuda.graph(graph, capture_error_mode="thread_local"):
             outputs = self._execute(fixed)
         return _Recorded(graph, fixed, outputs)
 
@@ -280,14 +313,14 @@ def _reshape(x: Any, shape: Any, *, allowzero: int = 0) -> Any:
 
 
 def _slice(x: Any, begin: Any, end: Any, axes: Any = None, step: Any = None) -> Any:
+    import torch
+
     begins, ends = _ints(begin), _ints(end)
     along = _ints(axes) if axes is not None else list(range(len(begins)))
     steps = _ints(step) if step is not None else [1] * len(begins)
     for axis, first, last, by in zip(along, begins, ends, steps, strict=True):
         if by > 0:
-            cut = [slice(None)] * x.ndim
-            cut[axis % x.ndim] = slice(first, last, by)
-            x = x[tuple(cut)]
+            x = torch.ops.aten.slice(x, axis, first, last, by)
         else:  # PyTorch's own slices only run forwards
             end_place = None if last < -x.shape[axis] else last
             x = _gather(x, _whole(range(x.shape[axis])[first:end_place:by]), axis=axis % x.ndim)
@@ -300,14 +333,24 @@ def _whole(numbers: Sequence[int]) -> Any:
     return torch.tensor(list(numbers), dtype=torch.int64)
 
 
+def _expand(x: Any, shape: Any) -> Any:
+    import torch
+
+    return x.expand(torch.broadcast_shapes(x.shape, _ints(shape)))
+
+
 def _gather(x: Any, indices: Any, *, axis: int = 0) -> Any:
     import torch
 
     size = x.shape[axis]
-    places = indices.to(x.device).long()
+    axis %= x.ndim
+    if x.device != indices.device:  # pieces instead of a copy to the GPU, which cannot be recorded
+        chosen = [x.narrow(axis, place % size, 1) for place in _ints(indices)]
+        shape = [*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :]]
+        return torch.cat(chosen, axis).reshape(shape)
+    places = indices.long()
     places = torch.where(places < 0, places + size, places)
     found = x.index_select(axis, places.flatten())
-    axis %= x.ndim
     return found.reshape([*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :]])
 
 
@@ -352,9 +395,7 @@ def _reduced(name: str) -> Callable[..., Any]:
 
 
 def _clip(x: Any, low: Any = None, high: Any = None) -> Any:
-    return x.clamp(
-        min=None if low is None else low.to(x.device), max=None if high is None else high.to(x.device)
-    )
+    return x if low is None and high is None else x.clamp(min=low, max=high)
 
 
 def _gemm(
@@ -496,6 +537,7 @@ def _filled(shape: Any, *, value: float = 0.0) -> Any:
 
 
 OPERATORS: dict[str, Callable[..., Any]] = {
+    "Abs": lambda x: x.abs(),
     "Add": lambda a, b: a + b,
     "BatchNormalization": _batch_norm,
     "Cast": _cast,
@@ -507,12 +549,14 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     "DepthToSpace": _depth_to_space,
     "Div": lambda a, b: a / b if a.is_floating_point() else a // b,
     "Equal": lambda a, b: a == b,
-    "Expand": lambda x, shape: x * x.new_ones(_ints(shape)),
+    "Expand": _expand,
     "Flatten": lambda x, *, axis=1: x.reshape(math.prod(x.shape[:axis]), -1),
     "Gather": _gather,
     "Gemm": _gemm,
     "GlobalAveragePool": lambda x: x.mean(list(range(2, x.ndim)), keepdim=True),
+    "Greater": lambda a, b: a > b,
     "Identity": lambda x: x,
+    "LeakyRelu": lambda x, *, alpha=0.01: x.where(x >= 0, alpha * x),
     "LogSoftmax": lambda x, *, axis=-1: x.log_softmax(axis),
     "MatMul": lambda a, b: a @ b,
     "MaxPool": _max_pool,
