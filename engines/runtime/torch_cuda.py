@@ -336,7 +336,7 @@ def _whole(numbers: Sequence[int]) -> Any:
 def _expand(x: Any, shape: Any) -> Any:
     import torch
 
-    return x.expand(torch.broadcast_shapes(x.shape, _ints(shape)))
+    return x.expand(torch.broadcast_shapes(x.shape, _ints(shape)))  # type: ignore[no-untyped-call]
 
 
 def _gather(x: Any, indices: Any, *, axis: int = 0) -> Any:

@@ -23,7 +23,7 @@ from engines.precision import in_precision  # noqa: E402
 from engines.runtime.torch_cuda import READ_HERE, TorchEngine  # noqa: E402
 
 
-class Recording(TorchDispatchMode):
+class Recording(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Refuses what a recording refuses."""
 
     def __torch_dispatch__(
@@ -55,7 +55,7 @@ def recorded(model: bytes, rows: int) -> list[tuple[int, ...]]:
             for spec in engine.inputs
         }
     # Outside the mode: what is computed from shapes alone stays real, as it does beside a GPU.
-    with Recording(), torch.no_grad():
+    with Recording(), torch.no_grad():  # type: ignore[no-untyped-call]
         return [tuple(found.shape) for found in engine._execute(inputs)]
 
 
