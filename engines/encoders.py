@@ -23,10 +23,10 @@ from engines.runtime.batching import Batched
 DEFAULT_ENCODERS = ("slgcn2d", "slgcn3d")
 """What is used where nothing else is asked for."""
 
-FUSION_WEIGHTS = {"slgcn2d": 1.0, "slgcn3d": 0.5, "i3d_mlp": 0.2}
+FUSION_WEIGHTS = {"slgcn2d": 1.0, "slgcn3d": 0.5, "i3d_mlp": 0.1}
 """Weight of each encoder's similarities where several are fused; 1 for others. 3D: chosen on WLASL's dev glosses, where
 one-shot top-1 is 0.580 for 2D alone, 0.507 for 3D alone, 0.614 at this weight, from 0.603 at 0.3 to 0.604 at equal weights.
-Pictures: chosen on made-up signs beside 2D (`benchmarks/rgb_clips.py`), where 0.05 to 0.8 are about as good."""
+Pictures: made-up signs would take 0.05 to 0.8 (`benchmarks/rgb_clips.py`), real sentences no more than 0.1."""
 
 _TINY = np.float32(1e-12)
 
