@@ -43,6 +43,7 @@ SHIPPED = {
     "slgcn2d": lambda: find_bundle("slgcn2d").model,
     "slgcn2d10": lambda: find_bundle("slgcn2d10").model,
     "slgcn3d": lambda: find_bundle("slgcn3d").model,
+    "i3d_mlp": lambda: find_bundle("i3d_mlp").model,
     "hand": lambda: networks.network(networks.HAND),
     "pose": lambda: networks.network(networks.POSE),
     "recrop": lambda: networks.network(networks.RECROP),
@@ -60,7 +61,7 @@ def test_the_torch_engine_gives_what_onnx_runtime_gives(name: str) -> None:
         np.testing.assert_allclose(found[key], value, atol=1e-3 * np.abs(value).max(), err_msg=key)
 
 
-def small(kind: str, inputs: list[NDArray[np.float32]], shape: tuple[int, ...], **attributes: Any) -> bytes:
+def small(kind: str, inputs: list[NDArray[Any]], shape: tuple[int, ...], **attributes: Any) -> bytes:
     """A network of one operator on "x" and constants."""
     constants = [numpy_helper.from_array(value, f"c{place}") for place, value in enumerate(inputs)]
     names = ["x", *(constant.name for constant in constants)]
@@ -102,6 +103,20 @@ OPERATORS = {
     "softmax": small("Softmax", [], (2, 3, 4), axis=1),
     "transpose": small("Transpose", [], (2, 3, 4), perm=[2, 0, 1]),
     "flatten": small("Flatten", [], (2, 3, 4), axis=2),
+    "leaky rectifier": small("LeakyRelu", [], (2, 3, 4), alpha=0.2),
+    "size": small("Abs", [], (2, 3, 4)),
+    "expand": small("Expand", [np.array([2, 3, 4], np.int64)], (2, 1, 4)),
+    "gather from behind": small("Gather", [np.array([[-1, 0]], np.int64)], (2, 3, 4), axis=1),
+    "slice": small(
+        "Slice",
+        [np.array([-3, 0], np.int64), np.array([9, 3], np.int64), np.array([1, 2], np.int64)],
+        (2, 5, 4),
+    ),
+    "slice backwards": small(
+        "Slice",
+        [np.array([n], np.int64) for n in (-1, -5, 2, -2)],
+        (2, 3, 4),
+    ),
 }
 
 

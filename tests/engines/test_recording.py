@@ -77,6 +77,7 @@ def _flat_norm(x: Any, mean: Any, variance: Any, scale: Any, bias: Any, *, eps: 
 NETWORKS: dict[str, Callable[[], bytes]] = {
     "slgcn2d": lambda: find_bundle("slgcn2d").model,
     "slgcn3d": lambda: find_bundle("slgcn3d").model,
+    "i3d_mlp": lambda: find_bundle("i3d_mlp").model,
     "person": lambda: networks.network(networks.PERSON),
     "pose": lambda: networks.network(networks.POSE),
     "recrop": lambda: networks.network(networks.RECROP),
