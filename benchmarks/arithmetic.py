@@ -63,6 +63,7 @@ def count(model: bytes, inputs: Mapping[str, NDArray[np.generic]]) -> Work:
     names = [name for node in proto.graph.node for name in node.output if name]
     proto.graph.output.extend(onnx.helper.make_empty_tensor_value_info(name) for name in names)
     options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = onnxruntime.InferenceSession(
         proto.SerializeToString(), options, providers=["CPUExecutionProvider"]

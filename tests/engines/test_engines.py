@@ -204,7 +204,7 @@ def test_what_does_not_start_is_passed_over_and_told(monkeypatch: pytest.MonkeyP
 
 
 def test_a_gpu_without_memory_for_the_weights_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(self: TorchEngine, array: object) -> None:
+    def full(self: TorchEngine, array: object, name: str) -> None:
         raise RuntimeError("CUDA out of memory. Tried to allocate 20.00 MiB")
 
     monkeypatch.setattr(TorchEngine, "_tensor", full)
