@@ -26,6 +26,7 @@ from rich.progress import track
 from engines.landmarks import Landmarks
 from engines.pose.blaze.estimator import BlazePose
 from engines.pose.mediapipe import HolisticPose
+from engines.processor import processor_name
 
 WARM_UP = 10  # frames of a clip that are not timed
 UPPER_BODY = 25  # landmarks of the body above the knees
@@ -70,7 +71,7 @@ def main() -> None:
                 _compare(found["holistic"], found["blaze, 2 threads"], apart, seen, kept)
     result = {
         "command": f"python benchmarks/pose_estimators.py {' '.join(video.name for video in args.videos)}",
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, {_cpu()}",
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, {processor_name()}",
         "frames": frames,
         "shoulder_widths_apart": {
             part: {
@@ -124,14 +125,6 @@ def _spread(values: list[float]) -> dict[str, float]:
         "median": round(float(np.median(values)), 2),
         "p95": round(float(np.percentile(values, 95)), 2),
     }
-
-
-def _cpu() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
 
 
 if __name__ == "__main__":

@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import sys
 import tempfile
 import time
@@ -42,6 +41,7 @@ from engines.errors import SignspotError
 from engines.pose.blaze import networks
 from engines.pose.blaze.estimator import BlazePose, open_networks
 from engines.precision import in_precision
+from engines.processor import processor_name
 from engines.runtime.onnxruntime import OnnxRuntimeEngine
 from engines.runtime.torch_cuda import TorchEngine
 from tests.engines.public_networks import GraphUnit, InceptionI3d, Slgcn27, with_random_weights
@@ -116,7 +116,7 @@ def _published(device: str, scratch: Path) -> Iterator[Subject]:
         path = scratch / f"{kind}.pt"
         torch.save(public.state_dict(), path)
         model = import_checkpoint(path, kind, scratch / kind).model
-        subject = _subject(name, _bytes(model), ours, device, runs=runs if device == "cpu" else None)
+        subject = _subject(name, model, ours, device, runs=runs if device == "cpu" else None)
         eager = _eager(public, theirs, device)
         subject.contestants = {**eager, **subject.contestants}
         yield subject
@@ -143,7 +143,7 @@ def _shipped(device: str, rgb: str | None) -> Iterator[Subject]:
         engine = OnnxRuntimeEngine(bundle.model, device="cpu")
         (spec,) = engine.inputs
         yield _subject(
-            f"{bundle.card.name}, a window", _bytes(bundle.model), _random((1, *(size or 1 for size in spec.shape[1:])), spec.dtype), device
+            f"{bundle.card.name}, a window", bundle.model, _random((1, *(size or 1 for size in spec.shape[1:])), spec.dtype), device
         )  # fmt: skip
 
 
@@ -233,10 +233,6 @@ def _random(shape: tuple[int, ...], kind: str) -> NDArray[np.generic]:
     return rng.integers(0, 256, shape, np.uint8) if kind == "uint8" else rng.random(shape, dtype=np.float32)
 
 
-def _bytes(model: Path | bytes) -> bytes:
-    return model if isinstance(model, bytes) else model.read_bytes()
-
-
 def _threads(count: int) -> str:
     return f"{count} thread" + "s" * (count > 1)
 
@@ -274,7 +270,7 @@ def _result(
     return {
         "command": "python benchmarks/side_by_side.py " + " ".join(sys.argv[1:]),
         "date": time.strftime("%Y-%m-%d"),
-        "machine": f"{os.cpu_count()} cores of {_cpu()}",
+        "machine": f"{os.cpu_count()} cores of {processor_name()}",
         "device": torch.cuda.get_device_name() if args.device == "cuda" else "cpu",
         "torch": torch.__version__,
         "runs": args.runs,
@@ -287,14 +283,6 @@ def _result(
         },
         "rows": rows,
     }
-
-
-def _cpu() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
 
 
 def _show(result: dict[str, Any]) -> None:

@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from engines.encoders import load_encoder
 from engines.errors import SignspotError, SourceError
+from engines.processor import processor_name
 from engines.ticks import WINDOW_TICKS
 
 Image = NDArray[np.uint8]
@@ -74,7 +75,7 @@ def computer() -> Iterator[Finding]:
         area="machine",
         name="processor",
         verdict="ok",
-        found=f"{_processor()}, {cores} core{'s' if cores > 1 else ''} usable",
+        found=f"{processor_name()}, {cores} core{'s' if cores > 1 else ''} usable",
         advice="" if cores > 1 else "one core is little for 25 frames a second: expect lower quality",
     )
     memory = psutil.virtual_memory()
@@ -88,16 +89,6 @@ def computer() -> Iterator[Finding]:
         f"{platform.system()} {platform.release()}, {platform.machine()}, Python {platform.python_version()}"
     )
     yield Finding(area="machine", name="system", verdict="ok", found=system)
-
-
-def _processor() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass  # not Linux
-    return platform.processor() or platform.machine()
 
 
 def packages() -> Iterator[Finding]:

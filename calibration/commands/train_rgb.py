@@ -141,7 +141,7 @@ def _sent(clips: Clips, args: argparse.Namespace, console: Console) -> DevicePic
         return DevicePictures(
             clips,
             torch.device(args.device),
-            threads=max(args.threads, 1),
+            threads=args.threads,
             progress=lambda count: progress.advance(bar, count),
         )
 

@@ -108,7 +108,7 @@ def make_clips(
         done: Iterable[None] = map(job.render, range(scenes))
         if processes > 1:
             pool = stack.enter_context(ProcessPoolExecutor(processes))
-            # A body takes longer to build than a scene of it to draw: whoever has it draws all of its scenes.
+            # Neighbouring scenes share a body: whoever has built it draws them all.
             done = pool.map(job.render, range(scenes), chunksize=max(scenes // bodies, 1))
         for _ in done:
             if progress is not None:

@@ -1,7 +1,7 @@
 """All pictures of a training set on a GPU, and batches of windows cut from them there.
 
-Decoding and deforming the pictures of a batch takes OpenCV ten times as long as a GPU takes to train on it; there the same
-looks (`calibration.training.looks`) take a few milliseconds.
+Decoding and deforming the pictures of each batch anew would leave a GPU waiting for the CPU; there the same looks
+(`calibration.training.looks`) are made of pictures that were decoded once.
 """
 
 from __future__ import annotations

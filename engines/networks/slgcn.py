@@ -225,11 +225,9 @@ def _convolved(layer: nn.Conv1d, x: Tensor) -> Tensor:
 def _kept(y: Tensor, drop: float, reach: Tensor) -> Tensor:
     """DropGraph's mask (N, T, V, 1): joints drop together with their neighbours, ticks in stretches of three."""
     n, t, v, _ = y.shape
-    joints = 1 - ((torch.rand(n, v, device=y.device) < drop / reach.sum(0).mean()).float() @ reach).clamp(
-        max=1
-    )
-    lost = F.max_pool1d((torch.rand(n, 1, t, device=y.device) < drop / 3).float(), 3, stride=1, padding=1)[
-        :, 0
-    ]
+    chance = torch.rand(n, v, device=y.device) < drop / reach.sum(0).mean()
+    joints = 1 - (chance.float() @ reach).clamp(max=1)
+    chance = torch.rand(n, 1, t, device=y.device) < drop / 3
+    lost = F.max_pool1d(chance.float(), 3, stride=1, padding=1)[:, 0]
     keep = (1 - lost)[:, :, None] * joints[:, None]
     return (keep * (keep.numel() / keep.sum().clamp(min=1))).unsqueeze(3).to(y.dtype)

@@ -22,6 +22,7 @@ from rich.progress import Progress
 from engines.encoders import Encoder, load_encoders
 from engines.errors import ConfigError, SourceError
 from engines.pose.choice import open_pose, open_poses
+from engines.processor import processor_name
 from stream.bench import STAND_IN_SIGNS, WARM_UP_S, Measurement, TickLog, measure, stand_in_gallery
 from stream.bench_report import draw, show, show_changes
 from stream.events import Detection
@@ -260,12 +261,9 @@ def _clip(source: str) -> Path:
 
 def machine(encoder: Encoder) -> dict[str, object]:
     """What was measured on: CPU, cores, Python, and where the encoder ran."""
-    cpu = platform.processor() or platform.machine()
-    with contextlib.suppress(OSError), open("/proc/cpuinfo", encoding="utf-8") as lines:
-        cpu = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), cpu)
     place = encoder.where()
     return {
-        "cpu": cpu,
+        "cpu": processor_name(),
         "cores": len(os.sched_getaffinity(0)),
         "load_before": os.getloadavg()[0],
         "python": platform.python_version(),
