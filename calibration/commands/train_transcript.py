@@ -46,6 +46,23 @@ def add_kinds(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     )
     sentences.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the corpus")
     sentences.add_argument("--seed", type=int, default=0, metavar="N", help="of sentences and movements")
+    sentences.add_argument(
+        "--glosses", type=int, metavar="N", help="the first N of the lexicon's 60 signs alone (default: all)"
+    )
+    sentences.add_argument(
+        "--share",
+        type=float,
+        default=1.0,
+        metavar="X",
+        help="so many times the usual 480, 48 and 72 sentences (default: 1)",
+    )
+    sentences.add_argument(
+        "--videos",
+        type=int,
+        metavar="PX",
+        help="make small square videos of the same movements too, for features of pictures: 112 is what "
+        "`signspot train transcript --features googlenet` takes",
+    )
 
     train = kinds.add_parser(
         "transcript",
@@ -192,12 +209,25 @@ def _sentences(args: argparse.Namespace, console: Console) -> int:
     from calibration.synthesis.lexicon import read_lexicon
     from calibration.training.random_sentences import SENTENCES, make_random_corpus
 
+    forms = list(read_lexicon().values())
+    if args.glosses is not None and not 2 <= args.glosses <= len(forms):
+        raise ConfigError(f"--glosses must be 2 to {len(forms)}, not {args.glosses}")
+    if not 0 < args.share <= 100:
+        raise ConfigError(f"--share must be above 0 and at most 100, not {args.share:g}")
+    if args.videos is not None and (args.videos < 32 or args.videos % 2):
+        raise ConfigError(f"--videos must be an even number of pixels, 32 at least, not {args.videos}")
+    counts = {split: max(round(args.share * count), 1) for split, count in SENTENCES.items()}
     with Progress(console=console, transient=True) as progress:
-        bar = progress.add_task("signing", total=sum(SENTENCES.values()))
+        bar = progress.add_task("signing", total=sum(counts.values()))
         make_random_corpus(
-            args.out, list(read_lexicon().values()), seed=args.seed, progress=lambda: progress.advance(bar)
+            args.out,
+            forms[: args.glosses],
+            seed=args.seed,
+            sentences=counts,
+            side=args.videos,
+            progress=lambda: progress.advance(bar),
         )
-    console.print(f"{args.out}: {', '.join(f'{n} sentences of {split}' for split, n in SENTENCES.items())}")
+    console.print(f"{args.out}: {', '.join(f'{n} sentences of {split}' for split, n in counts.items())}")
     return 0
 
 

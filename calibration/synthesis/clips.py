@@ -202,7 +202,7 @@ def _scene(rng: np.random.Generator, body_seed: int, signs: Sequence[tuple[int, 
     ]
     strokes = [(first, last) for _, first, last in spans]
     spans += [(-1, *span) for span in _between(rng, strokes, len(performance))]
-    camera, lens, shift = _camera(rng, body)
+    camera, lens, shift = framed_camera(rng, body)
     renderer = SmallRenderer(body, look, SIDE, lens=lens, shift=shift)
     truth = landmarks_of(performance, camera)
     jpegs: list[NDArray[np.uint8]] = []
@@ -212,7 +212,7 @@ def _scene(rng: np.random.Generator, body_seed: int, signs: Sequence[tuple[int, 
         begin, end = max(first - margin, 0), min(last + margin, len(performance)) - 1
         which = np.round(np.linspace(begin, end, PICTURES)).astype(int)
         for tick in which:
-            jpegs.append(_compressed(rng, _exposed(renderer, performance, int(tick)), look.noise))
+            jpegs.append(_compressed(rng, exposed(renderer, performance, int(tick)), look.noise))
         ticks.append(which - begin)
         inside.append((first - begin, last - begin))
         points.append(np.stack([skeleton.keypoints(truth.at(int(tick))) for tick in which]))
@@ -244,15 +244,26 @@ def _between(
     return found
 
 
-def _camera(
-    rng: np.random.Generator, body: Body
+def framed_camera(
+    rng: np.random.Generator, body: Body, *, widths: float = SHOULDER_WIDTHS * SIDE / CROP, below: float = 0.0
 ) -> tuple[Camera, tuple[float, float, float, float], tuple[float, float]]:
-    """A level camera as people have one, and the part of its view that is around the nose; sides are SIDE pixels."""
+    """A level camera as people have one, and the part of its view that shows a signer.
+
+    Args:
+        rng: draws where the camera stands.
+        body: the signer's.
+        widths: of the shoulders, that the view's side measures.
+        below: where the view's middle is, shoulder widths below the nose.
+
+    Returns:
+        The camera; its place and focal length, and the shift of its view, as `SmallRenderer` takes them.
+    """
     left, right = body.heads[body.index("upperarm01.L")], body.heads[body.index("upperarm01.R")]
     nose = body.face_points["nose"]
     distance, aside = float(rng.uniform(1.2, 3.0)), float(rng.normal(0, 0.12))
     height = float(nose[2]) + float(rng.uniform(-0.3, 0.12))
-    seen = SHOULDER_WIDTHS * SIDE / CROP * float(np.linalg.norm(left - right))
+    shoulders = float(np.linalg.norm(left - right))
+    seen = widths * shoulders
     focal = (distance + float(left[1])) / seen
     camera = Camera(
         distance_m=distance,
@@ -262,14 +273,14 @@ def _camera(
         width=SIDE,
         height=SIDE,
     )
-    across, down = camera.project(nose)[0] - 0.5
+    across, down = camera.project(nose - [0, 0, below * shoulders])[0] - 0.5
     return camera, (aside, distance, height, focal), (float(across), float(down))
 
 
-def _exposed(renderer: SmallRenderer, performance: Performance, tick: int) -> NDArray[np.float32]:
+def exposed(renderer: SmallRenderer, performance: Performance, tick: int) -> NDArray[np.float32]:
     """A picture with motion blur."""
     after = min(tick + 1, len(performance) - 1)
-    total = np.zeros((SIDE, SIDE, 3), np.float32)
+    total = np.zeros((renderer.size, renderer.size, 3), np.float32)
     for exposure in range(EXPOSURES):
         share = SHUTTER * exposure / EXPOSURES
         pose: list[Array] = [
@@ -284,12 +295,16 @@ _GRAIN = np.random.default_rng(6).standard_normal(2**19, np.float32)
 """Camera noise to cut pieces from."""
 
 
-def _compressed(rng: np.random.Generator, picture: NDArray[np.float32], noise: float) -> NDArray[np.uint8]:
-    """JPEG bytes, camera noise included."""
+def grained(rng: np.random.Generator, picture: NDArray[np.float32], noise: float) -> NDArray[np.uint8]:
+    """A picture with camera noise."""
     start = int(rng.integers(len(_GRAIN) - picture.size))
     noisy = picture + _GRAIN[start : start + picture.size].reshape(picture.shape) * np.float32(noise)
+    return np.asarray(noisy.clip(0, 255), np.uint8)
+
+
+def _compressed(rng: np.random.Generator, picture: NDArray[np.float32], noise: float) -> NDArray[np.uint8]:
+    """JPEG bytes, camera noise included."""
+    noisy = grained(rng, picture, noise)
     quality = int(rng.integers(75, 96))
-    _, raw = cv2.imencode(
-        ".jpg", noisy.clip(0, 255).astype(np.uint8)[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality]
-    )
+    _, raw = cv2.imencode(".jpg", noisy[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
     return np.asarray(raw, np.uint8).reshape(-1)

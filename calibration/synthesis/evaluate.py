@@ -30,7 +30,7 @@ from calibration.synthesis.motion import isolated
 from calibration.synthesis.performance import Performance, Signer
 from calibration.synthesis.streams import sentences, write_annotations
 from calibration.synthesis.video import write_video
-from engines.encoders import find_bundle, load_encoder
+from engines.encoders import DEFAULT_ENCODERS, find_bundle, load_encoder
 from engines.pose.mediapipe import HolisticPose
 from stream.gallery import Gallery
 
@@ -88,13 +88,15 @@ def render(
     return clips, streams
 
 
-def spot(folder: Path, streams: Sequence[Path], encoder: str) -> tuple[list[Matching], list[Matching], float]:
+def spot(
+    folder: Path, streams: Sequence[Path], names: Sequence[str]
+) -> tuple[list[Matching], list[Matching], float]:
     """Spot all streams: matchings at IoU 0.2 and 0.5, and the minutes of video."""
     gallery = Gallery.load(folder / "gallery")
     truth: Annotations = read_annotations(folder / "annotations.json")
     loose, tight, seconds = [], [], 0.0
     with HolisticPose() as estimator:
-        encoders = [load_encoder(encoder, estimator=estimator.name)]
+        encoders = [load_encoder(name, estimator=estimator.name) for name in names]
         for path in streams:
             spotted, length_s = spot_video(path, gallery, encoders, estimator)
             seconds += length_s
@@ -107,7 +109,12 @@ def main() -> None:
     """Measure every size and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--signs", type=int, nargs="+", default=[20, 60, 200], help="sizes of gallery")
-    parser.add_argument("--encoder", default="slgcn2d", help="a shipped encoder or a bundle's folder")
+    parser.add_argument(
+        "--encoder",
+        action="append",
+        metavar="NAME",
+        help="a shipped encoder or a bundle's folder; repeat for several (default: slgcn2d and slgcn3d)",
+    )
     parser.add_argument("--processes", type=int, default=2, help="that render (default: 2)")
     parser.add_argument(
         "--work",
@@ -117,28 +124,29 @@ def main() -> None:
     )
     parser.add_argument("--save", type=Path, metavar="FILE", help="write the figures as JSON")
     args = parser.parse_args()
+    names: list[str] = args.encoder or list(DEFAULT_ENCODERS)
     forms = LexiconSampler(LEXICON_SEED).draw(max(args.signs))
     shared = overlap(forms)
     rows: list[dict[str, Any]] = []
     refused = 0
     known_people = [SIGNER_SEED + number for number in range(STREAMS + 1)]
     known = sum(seed in TRAINING_SEEDS for seed in known_people)
-    trained_on = "; ".join(find_bundle(args.encoder).card.trained_on)
+    trained_on = "; ".join(dict.fromkeys(one for name in names for one in find_bundle(name).card.trained_on))
     print(
         f"overlap with what training may use: {shared} of {len(forms)} signs, "
         f"{known} of {len(known_people)} bodies and looks"
     )
-    print(f"the encoder was trained on: {trained_on}", flush=True)
+    print(f"the encoders were trained on: {trained_on}", flush=True)
     taught = 0
     scratch = args.work or Path(tempfile.mkdtemp())
     scratch.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(scratch / "gallery", ignore_errors=True)
     for count in sorted(args.signs):  # a larger gallery is the smaller one and more signs
         clips, streams = render(scratch, forms[:count], forms[taught:count], args.processes)
-        report = enrol_clips(scratch / "gallery", clips, encoders=[args.encoder], processes=args.processes)
+        report = enrol_clips(scratch / "gallery", clips, encoders=names, processes=args.processes)
         refused += len(report.failed)
         taught = count
-        loose, tight, minutes = spot(scratch, streams, args.encoder)
+        loose, tight, minutes = spot(scratch, streams, names)
         at_02, at_05 = tally(loose), tally(tight)
         rows.append(
             {
@@ -156,7 +164,7 @@ def main() -> None:
         if args.save:
             result = {
                 "date": time.strftime("%Y-%m-%d"),
-                "encoder": args.encoder,
+                "encoders": names,
                 "overlap": {"signs": shared, "bodies_and_looks": known},
                 "trained_on": trained_on,
                 "rows": rows,

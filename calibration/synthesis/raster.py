@@ -50,6 +50,7 @@ class SmallRenderer:
         shift: tuple[float, float],
         grain_m: float = GRAIN_M,
     ) -> None:
+        self.size = size
         keep, faces = render.upper_half(body)
         keep, self._faces = render.merged(body, keep, faces, grain_m)
         rest = body.vertices[keep]

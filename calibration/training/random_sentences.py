@@ -17,7 +17,8 @@ from calibration.synthesis.corpus import keep_seen
 from calibration.synthesis.landmarks import Camera, Noise
 from calibration.synthesis.lexicon import SignForm
 from calibration.synthesis.motion import Act, idle_act, perform
-from calibration.synthesis.performance import Signer
+from calibration.synthesis.performance import Performance, Signer
+from calibration.synthesis.small_video import write_small_video
 
 FIRST_SIGNER = {"train": 400, "dev": 710_000, "test": 810_000}
 SIGNERS = {"train": 40, "dev": 8, "test": 12}
@@ -47,6 +48,7 @@ def make_random_corpus(
     seed: int = 0,
     sentences: dict[str, int] | None = None,
     signers: dict[str, int] | None = None,
+    side: int | None = None,
     progress: Callable[[], None] | None = None,
 ) -> None:
     """Draw sentences and sign them; no signer and no sentence is in two splits. What is there already is kept.
@@ -57,12 +59,15 @@ def make_random_corpus(
         seed: of sentences and movements.
         sentences: how many, by split; `SENTENCES` if None.
         signers: the same of people; `SIGNERS` if None.
+        side: of small square videos that are made of the same movements, seen by another camera; None for landmarks alone.
         progress: called after each sentence.
 
     Raises:
         MissingExtra: `anny` is not installed.
     """
     (out / "landmarks").mkdir(parents=True, exist_ok=True)
+    if side is not None:
+        (out / "videos").mkdir(exist_ok=True)
     by_gloss = {form.gloss: form for form in forms}
     noise = Noise.measured()
     people = signers or SIGNERS
@@ -75,36 +80,30 @@ def make_random_corpus(
         for number, text in enumerate(texts):
             signer = str(FIRST_SIGNER[split] + number * people[split] // count)
             path = out / "landmarks" / f"{split}-{number:04}.npz"
-            own = np.random.default_rng([seed, place, number, 52])
-            frames = (
-                len(read_track(path))
-                if path.exists()
-                else _sign(path, text, by_gloss, int(signer), noise, own)
-            )
-            made.append(Sentence(id=path.stem, glosses=text, signer=signer, frames=frames))
+            video = None if side is None else out / "videos" / f"{path.stem}.mp4"
+            if not path.exists() or (video is not None and not video.exists()):
+                own = np.random.default_rng([seed, place, number, 52])
+                performance = _performed(text, by_gloss, int(signer), own)
+                camera = Camera.draw(own, body_of(performance.signer))
+                keep_seen(path, performance, camera, noise=noise, seed=int(own.integers(2**31)))
+                if video is not None and side is not None:
+                    write_small_video(performance, video, side=side, seed=int(own.integers(2**31)))
+            made.append(Sentence(id=path.stem, glosses=text, signer=signer, frames=len(read_track(path))))
             if progress is not None:
                 progress()
         write_sentences(out / f"{split}.tsv", made)
 
 
-def _sign(
-    path: Path,
-    text: Sequence[str],
-    forms: dict[str, SignForm],
-    signer: int,
-    noise: Noise,
-    rng: np.random.Generator,
-) -> int:
-    """Sign one sentence and write what is seen of it; returns its length in ticks. The file is complete or not there."""
-    person = Signer.draw(signer)
-    performance = perform(
-        person,
+def _performed(
+    text: Sequence[str], forms: dict[str, SignForm], signer: int, rng: np.random.Generator
+) -> Performance:
+    """One sentence as somebody signs it."""
+    return perform(
+        Signer.draw(signer),
         _acts(text, forms, rng),
         seed=int(rng.integers(2**31)),
         lead_s=float(rng.uniform(0.2, 0.8)),
     )
-    camera = Camera.draw(rng, body_of(person))
-    return keep_seen(path, performance, camera, noise=noise, seed=int(rng.integers(2**31)))
 
 
 def _acts(text: Sequence[str], forms: dict[str, SignForm], rng: np.random.Generator) -> list[Act]:

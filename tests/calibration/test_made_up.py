@@ -9,9 +9,14 @@ import pytest
 
 pytest.importorskip("anny", reason="the synthetic signer needs the package anny")
 
+from calibration.corpus.landmarks import spans_of_sentence
+from calibration.corpus.reading import read_corpus
 from calibration.training import made_up
 from calibration.training.corpora import Corpus
+from calibration.training.sentence_rows import rows_of
 from engines.features import ANGLES, KEYPOINTS, Features
+from engines.tick_features import PictureRow
+from run_stream import main
 
 
 @pytest.fixture(autouse=True)
@@ -65,3 +70,40 @@ def test_they_follow_the_real_clips_and_share_neither_gloss_nor_signer() -> None
     assert not set(both.signer[:2]) & set(both.signer[2:])
     with pytest.raises(ValueError, match="cannot join"):
         real.joined(made_up.made_up_signs(ANGLES, 2))
+
+
+def test_random_sentences_are_signed_as_landmarks_and_as_small_videos(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["train", "sentences", "--out", str(tmp_path / "corpus"), "--glosses", "3", "--share", "0.005"]
+    assert main([*words, "--videos", "48"]) == 0
+    told = " ".join(capsys.readouterr().err.split())
+    assert "2 sentences of train, 1 sentences of dev, 1 sentences of test" in told
+    corpus = read_corpus(tmp_path / "corpus", prefer="videos")
+    assert len(corpus.vocabulary("train")) == 3
+    for sentence in (one for part in corpus.splits.values() for one in part):
+        pictures = rows_of(sentence, PictureRow(48))
+        assert pictures.shape == (sentence.frames, 48, 48, 3)
+        spans = spans_of_sentence(sentence)
+        assert spans is not None
+        assert len(spans) == len(sentence.glosses)
+    written = {path: path.stat().st_mtime_ns for path in (tmp_path / "corpus" / "videos").iterdir()}
+    (tmp_path / "corpus" / "videos" / "dev-0000.mp4").unlink()
+    assert main([*words, "--videos", "48"]) == 0  # what is missing alone is made
+    again = {path: path.stat().st_mtime_ns for path in (tmp_path / "corpus" / "videos").iterdir()}
+    assert {path.name for path in written if again[path] != written[path]} == {"dev-0000.mp4"}
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "said"),
+    [
+        ("--glosses", "61", "2 to 60"),
+        ("--share", "0", "above 0"),
+        ("--videos", "47", "even number of pixels"),
+    ],
+)
+def test_sentences_that_cannot_be_made_are_refused(
+    option: str, value: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", "sentences", "--out", str(tmp_path / "corpus"), option, value]) == 1
+    assert said in capsys.readouterr().err

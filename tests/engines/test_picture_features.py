@@ -127,7 +127,7 @@ def test_a_sentence_means_the_same_alone_and_beside_a_longer_one(front: FrontNam
 def test_a_convolution_over_time_sees_no_later_instant() -> None:
     for stride in (1, 2):
         layer = TimeConv(2, 3, stride)
-        seen = torch.randn(1, 2, 8, 1, 1)
+        seen = torch.randn(1, 2, 8, 1)
         later = seen.clone()
         later[:, :, 4:] += 1
         past = torch.zeros(1, 2, layer.past, 1, 1)

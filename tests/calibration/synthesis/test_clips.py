@@ -19,8 +19,10 @@ from calibration.synthesis.motion import isolated
 from calibration.synthesis.performance import Signer
 from calibration.synthesis.raster import SmallRenderer
 from calibration.synthesis.render import Renderer, _context
+from calibration.synthesis.small_video import write_small_video
 from engines.errors import ConfigError, MissingExtra
 from run_stream import main
+from stream.sources import read_frames
 
 SIGNER = replace(Signer.draw(104), left_handed=False, rest="sides")
 
@@ -104,3 +106,19 @@ def test_the_small_renderer_shows_the_same_body_as_opengl() -> None:
     wrist = landmarks_of(hello, camera).right_hand[frame, 9, :2] * SIDE
     column, row = (int(value) for value in wrist)
     assert both[row, column]
+
+
+def test_a_small_video_shows_the_whole_performance_and_is_the_same_every_time(tmp_path: Path) -> None:
+    performance = isolated(SIGNER, read_lexicon()["HELLO"], seed=1)
+    told: list[int] = []
+    for name, seed in (("a", 5), ("b", 5), ("c", 6)):
+        write_small_video(performance, tmp_path / f"{name}.mp4", side=64, seed=seed, progress=told.append)
+    shown = np.stack([frame.image for frame in read_frames(tmp_path / "a.mp4")])
+    assert shown.shape == (len(performance), 64, 64, 3)
+    assert told == [*range(1, len(performance) + 1)] * 3
+    assert (tmp_path / "a.mp4").read_bytes() == (tmp_path / "b.mp4").read_bytes()
+    assert (tmp_path / "a.mp4").read_bytes() != (tmp_path / "c.mp4").read_bytes()
+    signed = np.abs(shown.astype(int) - shown[0]).max(-1)  # from the first picture, which is at rest
+    stroke = round(performance.signs[0].start_s * performance.fps)
+    assert (signed[stroke] > 60).sum() > 2 * (signed[2] > 60).sum() + 20
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.mp4", "b.mp4", "c.mp4"]
