@@ -24,6 +24,9 @@ PARTS: dict[str, tuple[int, int]] = {
 }
 """Each part's shape; the field order of `Landmarks`."""
 
+FACE = 70
+"""Points of a face: 68 as iBUG 300-W orders them (jaw, brows, nose, eyes, mouth), right and left pupil; OpenPose's 70."""
+
 LEFT_SHOULDER, RIGHT_SHOULDER = 11, 12
 MIN_VISIBILITY = 0.3
 """A landmark of the body that is seen less than that is taken for a guess."""
@@ -51,12 +54,15 @@ class Landmarks:
     crop: Crop | None = (
         None  # the signer's picture; None where nobody is found, or no encoder looks at pictures
     )
+    face: Array | None = None  # (70, 2) x, y; None where none is found, or the estimator looks for none
 
     def __post_init__(self) -> None:
         for name, shape in PARTS.items():
             value = getattr(self, name)
             if value.shape != shape or value.dtype != np.float32:
                 raise ValueError(f"{name} must be float32 {shape}, not {value.dtype} {value.shape}")
+        if self.face is not None and (self.face.shape != (FACE, 2) or self.face.dtype != np.float32):
+            raise ValueError(f"face must be float32 {(FACE, 2)}, not {self.face.dtype} {self.face.shape}")
         if self.width <= 0 or self.height <= 0:
             raise ValueError(f"frame size must be positive, not {self.width}x{self.height}")
 
@@ -112,6 +118,9 @@ class LandmarkTrack:
     estimator: str
     start_s: float = 0.0  # stream seconds of the first tick
     crops: tuple[KeptCrop | None, ...] = ()  # one a tick, None where nobody is found; () without pictures
+    faces: tuple[
+        Array | None, ...
+    ] = ()  # (70, 2) a tick, None where none is found; () where none was looked for
 
     def __post_init__(self) -> None:
         ticks = len(self.pose)
@@ -121,6 +130,8 @@ class LandmarkTrack:
                 raise ValueError(f"{name} must be float32 {(ticks, *shape)}, not {value.dtype} {value.shape}")
         if self.crops and len(self.crops) != ticks:
             raise ValueError(f"{len(self.crops)} crops do not go with {ticks} ticks")
+        if self.faces and len(self.faces) != ticks:
+            raise ValueError(f"{len(self.faces)} faces do not go with {ticks} ticks")
 
     def __len__(self) -> int:
         return len(self.pose)
@@ -132,7 +143,10 @@ class LandmarkTrack:
         """The landmarks of one tick (views, not copies)."""
         parts = {name: getattr(self, name)[tick] for name in PARTS}
         crop = self.crops[tick] if self.crops else None
-        return Landmarks(**parts, width=self.width, height=self.height, estimator=self.estimator, crop=crop)
+        face = self.faces[tick] if self.faces else None
+        return Landmarks(
+            **parts, width=self.width, height=self.height, estimator=self.estimator, crop=crop, face=face
+        )
 
     def cut(self, first: int, last: int) -> LandmarkTrack:
         """Ticks `first` to `last`, the last one excluded."""
@@ -144,11 +158,12 @@ class LandmarkTrack:
             estimator=self.estimator,
             start_s=self.start_s + first * 0.04,
             crops=self.crops[first:last],
+            faces=self.faces[first:last],
         )
 
     @classmethod
     def of(cls, ticks: Iterable[Landmarks], start_s: float = 0.0) -> LandmarkTrack:
-        """Stack the landmarks of consecutive ticks, and their crops where any has one.
+        """Stack the landmarks of consecutive ticks, and their crops and faces where any has one.
 
         Raises:
             ValueError: there are none.
@@ -166,4 +181,5 @@ class LandmarkTrack:
             estimator=first.estimator,
             start_s=start_s,
             crops=crops if any(crop is not None for crop in crops) else (),
+            faces=tuple(row.face for row in rows) if any(row.face is not None for row in rows) else (),
         )

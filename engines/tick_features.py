@@ -2,8 +2,8 @@
 
 Four kinds stand behind one protocol. `POSE_VECTOR` is the pose row of the paper (Koishybay et al., ICPR 2020, compare the
 features: OpenPose's 25 body, 70 face and 2 x 21 hand points, 411 values) as far as our estimators go: 25 body and 2 x 21
-hand points, 201 values. The 70 face points are out of reach: `Landmarks` carries no face mesh, eleven points of the face are
-all there is. `KEYPOINTS27` is made of what the spotting encoder computes of a tick anyway. `EmbeddingRow` is the embedding
+hand points, 201 values; `POSE_FACE_VECTOR` has the 70 face points beside it, the paper's 411, where the pose estimator looks
+for them. `KEYPOINTS27` is made of what the spotting encoder computes of a tick anyway. `EmbeddingRow` is the embedding
 that the spotting encoder gives anyway, and `PictureRow` the picture itself, for networks that begin with pixels.
 
 A row depends on its tick alone (an embedding's on the ticks of its window), so that a stream may begin anywhere.
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from engines import skeleton
 from engines.errors import BundleError
-from engines.landmarks import MIN_VISIBILITY, Landmarks
+from engines.landmarks import FACE, MIN_VISIBILITY, Landmarks
 
 Array = NDArray[np.float32]
 Image = NDArray[np.uint8]
@@ -33,6 +33,8 @@ STRIDE = 4
 BODY = 25
 """MediaPipe's pose landmarks 0 to 24: face, shoulders, arms, hands' corners, hips. Legs sign nothing."""
 HAND = 21
+NOSE_TIP = 30
+"""Of the face's 70 points."""
 HAND_UNITS = 4.0
 """Hand points are in quarters of a shoulder width, so that an open hand spans about as much as the body's points."""
 
@@ -51,8 +53,8 @@ class TickFeatures(Protocol):
         ...
 
     @property
-    def needs(self) -> Literal["landmarks", "embedding", "picture"]:
-        """What a row is made of. Of landmarks it is x, y and confidence of V / 3 points."""
+    def needs(self) -> Literal["landmarks", "face", "embedding", "picture"]:
+        """What a row is made of. Of landmarks, and of those with a face, it is x, y and confidence of V / 3 points."""
         ...
 
     @property
@@ -132,6 +134,44 @@ class PoseVector:
             out = out[_MIRRORED]
             out[:, 0] = -out[:, 0]
         return out.reshape(-1)
+
+
+class PoseFaceVector:
+    """`PoseVector` and 70 points of the face as x, y and confidence: (25 + 2 x 21 + 70) x 3 = 411 values.
+
+    The nose's tip is relative to mid-shoulder in shoulder widths, the face's other points are relative to it, in quarters.
+    """
+
+    name = "pose-face-vector-1"
+    width = PoseVector.width + FACE * 3
+    shape = (width,)
+    needs: Literal["face"] = "face"
+    hands = PoseVector.hands
+
+    def row(
+        self,
+        landmarks: Landmarks,
+        *,
+        mirrored: bool = False,
+        embedding: Array | None = None,
+        picture: Image | None = None,
+    ) -> Array:
+        """float32 (411,)."""
+        out = np.zeros((FACE, 3), np.float32)
+        scale = np.array([landmarks.width / landmarks.height, 1], np.float32)
+        left, right = landmarks.pose[11, [0, 1, 3]], landmarks.pose[12, [0, 1, 3]]
+        unit = float(np.hypot(*((left - right)[:2] * scale)))
+        if landmarks.face is not None and min(left[2], right[2]) >= MIN_VISIBILITY and unit >= 1e-6:
+            face = landmarks.face * scale
+            tip = face[NOSE_TIP].copy()
+            out[:, :2] = (face - tip) / unit * HAND_UNITS
+            out[NOSE_TIP, :2] = (tip - (left + right)[:2] * scale / 2) / unit
+            out[:, 2] = 1
+            if mirrored:
+                out = out[_MIRRORED_FACE]
+                out[:, 0] = -out[:, 0]
+        body = POSE_VECTOR.row(landmarks, mirrored=mirrored)
+        return np.concatenate([body, out.reshape(-1)])
 
 
 class Keypoints27:
@@ -215,10 +255,29 @@ def _mirrored_rows() -> NDArray[np.int64]:
 
 _MIRRORED = _mirrored_rows()
 
+
+def _mirrored_face() -> NDArray[np.int64]:
+    """The point that takes each point's place in a mirror."""
+    other = np.arange(FACE)
+    for first, last in ((0, 16), (17, 26), (31, 35), (48, 54), (60, 64)):  # jaw, brows, nostrils, upper lips
+        other[first : last + 1] = np.arange(last, first - 1, -1)
+    other[[36, 37, 38, 39, 40, 41]] = 45, 44, 43, 42, 47, 46  # eyes
+    other[[45, 44, 43, 42, 47, 46]] = 36, 37, 38, 39, 40, 41
+    other[55:60] = np.arange(59, 54, -1)  # lower lips
+    other[65:68] = np.arange(67, 64, -1)
+    other[[68, 69]] = 69, 68  # pupils
+    return other
+
+
+_MIRRORED_FACE = _mirrored_face()
+
 POSE_VECTOR = PoseVector()
+POSE_FACE_VECTOR = PoseFaceVector()
 KEYPOINTS27 = Keypoints27()
 NOSE_AND_WRISTS = NoseAndWrists()
-KNOWN: dict[str, TickFeatures] = {one.name: one for one in (POSE_VECTOR, KEYPOINTS27, NOSE_AND_WRISTS)}
+KNOWN: dict[str, TickFeatures] = {
+    one.name: one for one in (POSE_VECTOR, POSE_FACE_VECTOR, KEYPOINTS27, NOSE_AND_WRISTS)
+}
 """Those that are made of landmarks; the others' names have parameters in them."""
 
 EMBEDDING_TICKS = 16

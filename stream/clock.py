@@ -156,4 +156,9 @@ def _between(left: Landmarks, right: Landmarks, share: float) -> Landmarks:
             parts[name] = before if share <= 0.5 + _ROUNDING_S else after
         else:
             parts[name] = after if share >= 0.5 - _ROUNDING_S else before
-    return Landmarks(**parts, width=right.width, height=right.height, estimator=right.estimator, crop=crop)
+    face = left.face if share < 0.5 else right.face
+    if left.face is not None and right.face is not None:
+        face = left.face * (1 - weight) + right.face * weight
+    return Landmarks(
+        **parts, width=right.width, height=right.height, estimator=right.estimator, crop=crop, face=face
+    )

@@ -124,7 +124,11 @@ def _transcriber(folder: Path, setup: StartLine, encoders: Sequence[Encoder]) ->
         return None
     model = folder / setup.language_model if setup.language_model else None
     return open_transcript(
-        str(folder / setup.transcript), encoders=encoders, language_model=model, mirrored=setup.mirrored
+        str(folder / setup.transcript),
+        encoders=encoders,
+        language_model=model,
+        mirrored=setup.mirrored,
+        estimator=setup.estimator,
     )
 
 

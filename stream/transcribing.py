@@ -18,6 +18,7 @@ from engines.encoders import Encoder
 from engines.errors import BundleError
 from engines.gloss_bundle import find_gloss_bundle
 from engines.gloss_stream import GlossStream
+from engines.pose.choice import FACE, pose_of
 from engines.tick_features import STRIDE, EmbeddingRow, Image
 from stream.clock import Tick
 from stream.decoding import GlossDecoder
@@ -153,6 +154,7 @@ def open_transcript(
     language_model: Path | None = None,
     threads: int = 1,
     mirrored: bool = False,
+    estimator: str = "",
 ) -> TranscriptStage:
     """A transcript network that ships with Signspot, or the one in a folder, ready for a stream.
 
@@ -162,14 +164,20 @@ def open_transcript(
         language_model: an ARPA file of its glosses; None to go by the network alone.
         threads: CPU threads of one run.
         mirrored: the camera shows a mirror image.
+        estimator: name of the pose estimator that runs before it.
 
     Raises:
-        BundleError: there is no such network, it is damaged, or the encoder that it needs does not run.
+        BundleError: there is no such network, it is damaged, or the encoder or the face that it needs is not there.
         LanguageModelError: the language model cannot be read.
         EngineError: the network cannot be executed.
     """
     bundle = find_gloss_bundle(name_or_path)
     network = GlossStream(bundle, threads=threads, mirrored=mirrored)
+    if network.features.needs == "face" and pose_of(estimator) != FACE:
+        raise BundleError(
+            f"the transcript network in {bundle.folder} sees the face, which {estimator or 'nobody'} does not look for: "
+            f"--pose {FACE}"
+        )
     if isinstance(network.features, EmbeddingRow):
         wanted = network.features.encoder
         running = next((one for one in encoders if one.name == wanted), None)

@@ -123,9 +123,10 @@ def _opened(args: argparse.Namespace) -> tuple[TranscriptStage, Encoder | None]:
     features = tick_features_named(find_gloss_bundle(args.transcript).card.features)
     if isinstance(features, EmbeddingRow):
         encoder = load_encoder(args.encoder or features.encoder, estimator="synthetic")
-    if features.needs == "picture":
+    if features.needs in ("picture", "face"):
+        what = "pictures" if features.needs == "picture" else "faces, which landmark files have none of"
         raise ConfigError(
-            f"--transcript {args.transcript} sees pictures: signspot train transcript-bundle has measured it on its corpus"
+            f"--transcript {args.transcript} sees {what}: signspot train transcript-bundle has measured it on its corpus"
         )
     stage = open_transcript(
         args.transcript, encoders=[encoder] if encoder else [], language_model=args.language_model

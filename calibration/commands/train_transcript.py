@@ -17,6 +17,7 @@ from engines.errors import ConfigError
 from engines.tick_features import (
     KEYPOINTS27,
     NOSE_AND_WRISTS,
+    POSE_FACE_VECTOR,
     POSE_VECTOR,
     STRIDE,
     EmbeddingRow,
@@ -32,7 +33,12 @@ if TYPE_CHECKING:
     from engines.networks.picture_features import FrontName
 
 KINDS = ("sentences", "transcript", "transcript-bundle")
-LANDMARKS = {"pose": POSE_VECTOR.name, "keypoints": KEYPOINTS27.name, "hands": NOSE_AND_WRISTS.name}
+LANDMARKS = {
+    "pose": POSE_VECTOR.name,
+    "pose-face": POSE_FACE_VECTOR.name,
+    "keypoints": KEYPOINTS27.name,
+    "hands": NOSE_AND_WRISTS.name,
+}
 FRONTS: tuple[FrontName, ...] = ("googlenet", "densenet", "r2plus1d")
 STEP_MS = round(STRIDE * TICK_S * 1000)
 
@@ -82,7 +88,7 @@ def add_kinds(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         "--features",
         choices=(*LANDMARKS, "embedding", *FRONTS),
         default="pose",
-        help="what it sees of a tick: pose vectors, the spotting encoder's 27 keypoints, that encoder's embedding, nose and wrists alone, or the "
+        help="what it sees of a tick: pose vectors, the same with the face (videos), the spotting encoder's 27 keypoints, that encoder's embedding, nose and wrists alone, or the "
         "picture through GoogLeNet, DenseNet-121 or the first stages of ResNet(2+1)D, trained from pixels (default: pose)",
     )
     train.add_argument(
@@ -345,7 +351,7 @@ def _read(
     from calibration.training.signed_sentences import signed_sentences
 
     seen = tick_features_named(features)
-    read = read_corpus(corpus, prefer="videos" if seen.needs == "picture" else "landmarks")
+    read = read_corpus(corpus, prefer="videos" if seen.needs in ("picture", "face") else "landmarks")
     vocabulary = read.vocabulary("train")[:glosses]
     kept = {split: within(read.split(split), vocabulary) for split in splits}
     for split, chosen in kept.items():

@@ -82,7 +82,7 @@ def _track(frames: Array) -> LandmarkTrack:
         parts["pose"][:, landmark, :2] = values[:, column : column + 2] / (WIDTH, HEIGHT)
         parts["pose"][:, landmark, 3] = 1
     return LandmarkTrack(
-        **parts, width=WIDTH, height=HEIGHT, estimator="rwth-boston-104", start_s=0.0, crops=()
+        **parts, width=WIDTH, height=HEIGHT, estimator="rwth-boston-104", start_s=0.0, crops=(), faces=()
     )
 
 

@@ -50,7 +50,7 @@ def deformed(rows: Row, features: TickFeatures, seed: int, how: Deformation, sho
     rng = np.random.default_rng(seed)
     pace = math.exp(float(np.clip(rng.normal(0, how.speed), -0.3, 0.3)))
     length = max(round(len(rows) * pace), shortest) if how.speed > 0 else len(rows)
-    if features.needs == "landmarks":
+    if features.needs in ("landmarks", "face"):
         return _deformed_points(cast(Array, rows), features, length, rng, how)
     nearest = rows[np.round(np.linspace(0, len(rows) - 1, length)).astype(np.int64)]
     if features.needs == "embedding":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import cast
 
 import numpy as np
@@ -9,7 +10,8 @@ import numpy as np
 from calibration.corpus.landmarks import frames_of, landmarks_of_sentence
 from calibration.corpus.sentences import CorpusError, Sentence
 from engines.encoders import Encoder
-from engines.landmarks import Landmarks
+from engines.landmarks import Landmarks, LandmarkTrack
+from engines.pose.choice import FACE, open_pose
 from engines.tick_features import EmbeddingRow, Image, Row, TickFeatures
 from stream.clock import Tick, TickClock
 from stream.embedding import EmbeddingTicks
@@ -30,14 +32,18 @@ def rows_of(
         float32 (T, V), or uint8 (T, H, W, 3).
 
     Raises:
-        CorpusError: the sentence has no media, or only landmarks where pictures are wanted.
+        CorpusError: the sentence has no media, or only landmarks where pictures or a face are wanted.
         SignspotError: its media cannot be read or posed.
         ValueError: embeddings without their encoder.
     """
     if features.needs == "picture":
         return _pictures(sentence, features, fps)
-    track = landmarks_of_sentence(sentence, fps=fps)
-    if features.needs == "landmarks":
+    track = (
+        _track_with_face(sentence, fps)
+        if features.needs == "face"
+        else landmarks_of_sentence(sentence, fps=fps)
+    )
+    if features.needs in ("landmarks", "face"):
         return cast(Row, np.stack([features.row(track.at(tick)) for tick in range(len(track))]))
     if encoder is None or not isinstance(features, EmbeddingRow):
         raise ValueError("embeddings need the encoder that makes them")
@@ -49,6 +55,15 @@ def rows_of(
         )
         rows.append(features.row(tick.landmarks, embedding=windows.push(tick)))
     return cast(Row, np.stack(rows))
+
+
+def _track_with_face(sentence: Sentence, fps: float) -> LandmarkTrack:
+    if sentence.media is None or sentence.media.suffix == ".npz":
+        raise CorpusError(
+            f"sentence {sentence.id} has no video and no frames in its corpus: landmark files tell nothing of a face"
+        )
+    with contextlib.closing(open_pose(FACE)) as estimator:
+        return landmarks_of_sentence(sentence, fps=fps, estimator=estimator)
 
 
 def _pictures(sentence: Sentence, features: TickFeatures, fps: float) -> Image:

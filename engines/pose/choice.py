@@ -8,10 +8,12 @@ from engines.errors import ConfigError
 from engines.pose.base import PoseEstimator
 
 HOLISTIC = "holistic"
+FACE = "holistic+face"
 BLAZE = "blaze"
 WHOLEBODY = "wholebody"
 POSES = {
     HOLISTIC: "MediaPipe's own Holistic graph",
+    FACE: "the same with 70 points of the face, for transcript networks that see them",
     BLAZE: "the same networks on Signspot's engines",
     f"{WHOLEBODY}:FILE.onnx": "a 133-keypoint network of your own, HRNet or RTMPose; 2D alone",
 }
@@ -30,10 +32,10 @@ def open_pose(name: str = HOLISTIC, *, threads: int | None = None) -> PoseEstima
         MissingExtra: a package that it needs is not installed.
         PoseError, EngineError: it does not start.
     """
-    if name == HOLISTIC:
+    if name in (HOLISTIC, FACE):
         from engines.pose.mediapipe import HolisticPose  # takes most of a second: only where it is used
 
-        return HolisticPose()
+        return HolisticPose(face=name == FACE)
     if name == BLAZE:
         from engines.pose.blaze.estimator import BlazePose
 
@@ -104,4 +106,4 @@ def family(estimator: str) -> str:
     0.07% (hands) of the shoulders' width (median; benchmarks/pose_estimators.py), far less than two frames of the same pose do.
     """
     head, dash, rest = estimator.partition("-")
-    return f"{HOLISTIC}{dash}{rest}" if head == BLAZE else estimator
+    return f"{HOLISTIC}{dash}{rest}" if head in (BLAZE, FACE) else estimator

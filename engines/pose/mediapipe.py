@@ -40,6 +40,35 @@ STREAMS = {
     "right_hand_world": _HAND.format(2),
 }
 """Part of `Landmarks` -> stream of the expanded graph that carries it."""
+FACE_STREAM = "face_landmarks"
+FACE_POINTS = (
+    *(
+        162,
+        234,
+        93,
+        58,
+        172,
+        136,
+        149,
+        148,
+        152,
+        377,
+        378,
+        365,
+        397,
+        288,
+        323,
+        454,
+        389,
+    ),  # jaw, from the signer's right
+    *(71, 63, 105, 66, 107, 336, 296, 334, 293, 301),  # brows
+    *(168, 197, 5, 4, 75, 97, 2, 326, 305),  # nose: bridge, tip, nostrils
+    *(33, 160, 158, 133, 153, 144, 362, 385, 387, 263, 373, 380),  # eyes
+    *(61, 39, 37, 0, 267, 269, 291, 405, 314, 17, 84, 181),  # lips outside
+    *(78, 82, 13, 312, 308, 317, 14, 87),  # and inside
+    *(468, 473),  # pupils
+)
+"""Where the face mesh with irises (478 points) has each of OpenPose's 70."""
 
 FRAME_US = 33_333
 """Time between frames as the graph's smoothing filters see it: constant, as in MediaPipe's own Python API, so that
@@ -49,11 +78,12 @@ the landmarks depend on the pictures alone."""
 class HolisticPose(Closing):
     """Body and both hands of one person, tracked from frame to frame. Not for use from two threads at once."""
 
-    def __init__(self, *, complexity: Literal[0, 1, 2] = 1) -> None:
+    def __init__(self, *, complexity: Literal[0, 1, 2] = 1, face: bool = False) -> None:
         """Open the graph and load its networks (about 0.1 s, after 0.7 s for the first import of mediapipe).
 
         Args:
             complexity: of the body network; the wheel ships the network of 1 alone.
+            face: look for 70 points of the face, too.
 
         Raises:
             MissingExtra: mediapipe is not installed.
@@ -72,12 +102,14 @@ class HolisticPose(Closing):
                 f"complexity {complexity} needs {network.name}, which the mediapipe wheel does not ship: "
                 f"use complexity 1, or put the file at {network}"
             )
-        self._name = f"holistic-{mediapipe.__version__}-c{complexity}"
+        self._name = f"holistic{'+face' if face else ''}-{mediapipe.__version__}-c{complexity}"
+        self._face = face
         self._seen: dict[str, Any] = {}  # stream -> packet of the frame in work
         self._mp = mediapipe
         try:
-            self._graph = mediapipe.CalculatorGraph(graph_config=_landmark_graph(root))
-            for stream in STREAMS.values():
+            streams = [*STREAMS.values(), *([FACE_STREAM] if face else [])]
+            self._graph = mediapipe.CalculatorGraph(graph_config=_landmark_graph(root, streams))
+            for stream in streams:
                 self._graph.observe_output_stream(stream, self._seen.__setitem__, True)
         except (RuntimeError, ValueError) as error:
             raise PoseError(f"MediaPipe's Holistic graph cannot be set up: {error}") from error
@@ -87,7 +119,7 @@ class HolisticPose(Closing):
             "smooth_landmarks": boolean(True),
             "enable_segmentation": boolean(False),
             "smooth_segmentation": boolean(False),
-            "refine_face_landmarks": boolean(False),
+            "refine_face_landmarks": boolean(face),
             "use_prev_landmarks": boolean(True),
         }
         self._open = False
@@ -97,7 +129,7 @@ class HolisticPose(Closing):
 
     @property
     def name(self) -> str:
-        """MediaPipe's version and the complexity: "holistic-0.10.21-c1"."""
+        """MediaPipe's version and the complexity: "holistic-0.10.21-c1", with the face "holistic+face-0.10.21-c1"."""
         return self._name
 
     def reset(self) -> None:
@@ -143,7 +175,8 @@ class HolisticPose(Closing):
             self._push(np.ascontiguousarray(image))
         parts: dict[str, Any] = {part: self._part(part) for part in PARTS}
         self._muted &= bool(np.isnan(parts["pose"][0, 0]))
-        return Landmarks(**parts, width=width, height=height, estimator=self._name)
+        face = self._face_points() if self._face else None
+        return Landmarks(**parts, width=width, height=height, estimator=self._name, face=face)
 
     def close(self) -> None:
         """Release the networks."""
@@ -158,6 +191,13 @@ class HolisticPose(Closing):
             self._graph.wait_until_idle()
         except (RuntimeError, ValueError) as error:
             raise PoseError(f"MediaPipe fails on a picture of shape {image.shape}: {error}") from error
+
+    def _face_points(self) -> NDArray[np.float32] | None:
+        packet = self._seen.get(FACE_STREAM)
+        if packet is None or packet.is_empty():
+            return None
+        mesh = self._mp.packet_getter.get_proto(packet).landmark
+        return np.array([(mesh[index].x, mesh[index].y) for index in FACE_POINTS], np.float32)
 
     def _part(self, part: str) -> NDArray[np.float32]:
         rows, columns = PARTS[part]
@@ -181,8 +221,8 @@ def _return_memory() -> None:
         trim(0)
 
 
-def _landmark_graph(root: Path) -> Any:
-    """The nodes of Holistic's graph, sub-graphs expanded, that `STREAMS` depend on."""
+def _landmark_graph(root: Path, streams: Iterable[str]) -> Any:
+    """The nodes of Holistic's graph, sub-graphs expanded, that some streams depend on."""
     from mediapipe.framework import calculator_pb2
     from mediapipe.python import ValidatedGraphConfig, resource_util
 
@@ -191,7 +231,7 @@ def _landmark_graph(root: Path) -> Any:
     whole.initialize(binary_graph_path=str(root / GRAPH))
     graph = calculator_pb2.CalculatorGraphConfig()
     graph.ParseFromString(whole.binary_config)
-    needed = set(STREAMS.values())
+    needed = set(streams)
     kept: set[int] = set()
     while True:
         before = len(kept)

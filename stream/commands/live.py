@@ -312,7 +312,11 @@ def transcriber_of(args: argparse.Namespace, encoders: Sequence[Encoder]) -> Tra
             raise ConfigError("--language-model is for a transcript network: name one with --transcript")
         return None
     return open_transcript(
-        args.transcript, encoders=encoders, language_model=args.language_model, mirrored=args.mirrored
+        args.transcript,
+        encoders=encoders,
+        language_model=args.language_model,
+        mirrored=args.mirrored,
+        estimator=args.pose,
     )
 
 

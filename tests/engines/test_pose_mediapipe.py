@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from skimage.data import astronaut
 
 from engines.errors import PoseError
 from engines.landmarks import PARTS, Landmarks
+from engines.pose.choice import FACE, family, open_pose, pose_of
 from engines.pose.mediapipe import HolisticPose
 from stream.demo import gallery_clips
 
@@ -95,6 +97,31 @@ def test_landmarks_are_those_of_mediapipes_own_holistic(estimator: HolisticPose,
             np.testing.assert_array_equal(mine.pose_world, np.array(world, np.float32))
             assert mine.has("left_hand") == bool(result.left_hand_landmarks)
             assert mine.has("right_hand") == bool(result.right_hand_landmarks)
+
+
+def test_the_face_is_looked_for_where_it_is_asked_for(estimator: HolisticPose, person: Image) -> None:
+    with contextlib.closing(open_pose(FACE)) as looking:
+        assert looking.estimate(np.zeros((480, 640, 3), np.uint8)).face is None
+        looking.reset()
+        estimator.reset()
+        seen, plain = looking.estimate(person), estimator.estimate(person)
+    assert plain.face is None
+    for part in PARTS:  # the rest is the same
+        np.testing.assert_array_equal(getattr(seen, part), getattr(plain, part))
+    assert family(seen.estimator) == family(plain.estimator)
+    assert pose_of(seen.estimator) == FACE
+    face = seen.face
+    assert face is not None
+    eyes, mouth = seen.pose[[5, 2], :2], seen.pose[[10, 9], :2]  # the body's own points: left eye first there
+    near = 0.03  # of the picture; the face is 0.15 high, and the body network sees few pixels of it
+    np.testing.assert_allclose(face[[69, 68]], seen.pose[[2, 5], :2], atol=near)  # pupils
+    np.testing.assert_allclose(face[36:42].mean(0), eyes[0], atol=near)
+    np.testing.assert_allclose(face[42:48].mean(0), eyes[1], atol=near)
+    np.testing.assert_allclose(face[[48, 54]], mouth, atol=near)
+    np.testing.assert_allclose(face[30], seen.pose[0, :2], atol=near)
+    assert face[8, 1] == face[:17, 1].max()  # the chin is the jaw's lowest point
+    assert (np.diff(face[:17, 0]) > -0.02).all()  # from the signer's right, the picture's left
+    assert (face[17:27, 1] < face[36:48, 1].min()).all()  # brows above eyes
 
 
 @pytest.fixture(scope="module")
@@ -201,6 +228,7 @@ TALK = """
 import os, sys
 import numpy as np
 from skimage.data import astronaut
+from engines.pose.choice import FACE, family, open_pose, pose_of
 from engines.pose.mediapipe import HolisticPose
 with HolisticPose() as pose:
     pose.estimate(np.zeros((480, 640, 3), np.uint8))

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from engines.errors import BundleError
 from engines.landmarks import Landmarks
-from engines.tick_features import KEYPOINTS27, POSE_VECTOR, TickFeatures, tick_features_named
+from engines.tick_features import (
+    KEYPOINTS27,
+    POSE_FACE_VECTOR,
+    POSE_VECTOR,
+    TickFeatures,
+    tick_features_named,
+)
 
-EVERY = pytest.mark.parametrize("features", [POSE_VECTOR, KEYPOINTS27], ids=lambda one: one.name)
+EVERY = pytest.mark.parametrize(
+    "features", [POSE_VECTOR, POSE_FACE_VECTOR, KEYPOINTS27], ids=lambda one: one.name
+)
 
 
 def person(
@@ -38,6 +49,9 @@ def person(
         width=width,
         height=480,
         estimator="made up",
+        face=(
+            rng.normal(0, 0.05, (70, 2)) * near * np.array([480 / width, 1]) + np.array(at) - (0, 0.1 * near)
+        ).astype(np.float32),
     )
 
 
@@ -50,9 +64,25 @@ def test_place_distance_and_the_pictures_shape_do_not_matter(features: TickFeatu
         np.testing.assert_allclose(features.row(other), row, atol=2e-5)
 
 
-def test_the_pose_vector_has_the_papers_points_but_for_the_face() -> None:
+def test_the_pose_vector_has_the_papers_points_with_and_without_the_face() -> None:
     # OpenPose's row has (25 + 70 + 2 x 21) x 3 = 411 values; without the 70 face points 201
+    assert POSE_FACE_VECTOR.width == 411
     assert POSE_VECTOR.width == 411 - 70 * 3
+    seen = person()
+    np.testing.assert_array_equal(POSE_FACE_VECTOR.row(seen)[:201], POSE_VECTOR.row(seen))
+    faceless = replace(seen, face=None)
+    assert (POSE_FACE_VECTOR.row(faceless)[201:] == 0).all()
+    assert (POSE_FACE_VECTOR.row(seen)[203::3] == 1).all()
+
+
+def test_face_points_by_hand() -> None:
+    seen = person()
+    assert seen.face is not None
+    points = POSE_FACE_VECTOR.row(seen)[201:].reshape(-1, 3)
+    pixels = seen.face * np.array([640, 480])
+    shoulders_px = 0.3 * 480
+    np.testing.assert_allclose(points[30, :2], (pixels[30] - (320, 240)) / shoulders_px, atol=1e-4)
+    np.testing.assert_allclose(points[8, :2], 4 * (pixels[8] - pixels[30]) / shoulders_px, atol=1e-4)
 
 
 def test_places_by_hand() -> None:
@@ -79,6 +109,18 @@ def test_nobody_is_all_zero(features: TickFeatures) -> None:
     assert (features.row(Landmarks.absent(640, 480, "made up")) == 0).all()
 
 
+def turned_face(face: NDArray[np.float32] | None) -> NDArray[np.float32]:
+    """What a mirrored camera shows of a face: the point that was the right jaw is the left one, and so on."""
+    pairs = [(k, 16 - k) for k in range(8)] + [(17 + k, 26 - k) for k in range(5)] + [(31, 35), (32, 34)]
+    pairs += [(36, 45), (37, 44), (38, 43), (39, 42), (40, 47), (41, 46), (48, 54), (49, 53), (50, 52)]
+    pairs += [(55, 59), (56, 58), (60, 64), (61, 63), (65, 67), (68, 69)]
+    assert face is not None
+    turned = face.copy()
+    for one, other in pairs:
+        turned[[one, other]] = face[[other, one]]
+    return turned * np.array([-1, 1], np.float32) + np.array([1, 0], np.float32)
+
+
 @EVERY
 def test_a_mirrored_camera_gives_the_same_row(features: TickFeatures) -> None:
     seen = person()
@@ -96,6 +138,7 @@ def test_a_mirrored_camera_gives_the_same_row(features: TickFeatures) -> None:
         width=640,
         height=480,
         estimator="made up",
+        face=turned_face(seen.face),
     )
     np.testing.assert_allclose(features.row(image, mirrored=True), features.row(seen), atol=1e-5)
 

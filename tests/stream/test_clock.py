@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -141,6 +142,15 @@ def test_what_is_between_two_frames_is_weighted_by_time() -> None:
     start, end = position(0.0), position(0.05)
     assert ticks[1].landmarks.right_hand[4, 1] == pytest.approx(start + (end - start) * 0.8, abs=1e-6)
     assert not ticks[1].interpolated
+
+
+def test_a_face_is_between_the_faces_of_two_frames_or_the_nearer_one() -> None:
+    def see(at_s: float) -> Landmarks:
+        return replace(moving(at_s), face=None if at_s > 0.1 else np.full((70, 2), at_s, np.float32))
+
+    _, ticks = run([0.0, 0.05, 0.15], see=see)
+    faces = [None if tick.landmarks.face is None else float(tick.landmarks.face[30, 1]) for tick in ticks]
+    assert faces == pytest.approx([0.0, 0.04, 0.05, None], nan_ok=True)
 
 
 def test_a_gap_up_to_200_ms_is_interpolated_and_flagged() -> None:

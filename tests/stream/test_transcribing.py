@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 pytest.importorskip("torch", reason="needs torch: pip install 'signspot[train]'")
 import torch
 
-from calibration.corpus.sentences import Sentence
+from calibration.corpus.sentences import CorpusError, Sentence
 from calibration.training.gloss_export import gloss_onnx
 from calibration.training.sentence_rows import rows_of
 from engines.encoders import BundleEncoder, load_encoder
@@ -26,7 +26,8 @@ from engines.gloss_stream import GlossStream
 from engines.landmarks import Landmarks
 from engines.networks.gloss_ctc import GlossCtc, GlossCtcShape
 from engines.pose.choice import open_pose
-from engines.tick_features import POSE_VECTOR, EmbeddingRow, PictureRow, Row, TickFeatures
+from engines.tick_features import POSE_FACE_VECTOR, POSE_VECTOR, EmbeddingRow, PictureRow, Row, TickFeatures
+from run_stream import main
 from stream.clock import Tick
 from stream.commands import live
 from stream.demo import gallery_clips
@@ -254,6 +255,38 @@ def test_a_network_that_sees_pictures_gets_the_frame_of_each_tick(
     np.testing.assert_array_equal(np.concatenate(seen), trained)
     assert any(isinstance(one, Hypothesis) for one in messages)
     assert list(differences(replayed(tmp_path / "run"), messages)) == []
+
+
+def test_a_network_that_sees_the_face_gets_it_live_and_in_a_replay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clip = gallery_clips()["HELLO"]
+    bundle = chance(tmp_path / "chance", POSE_FACE_VECTOR)
+    trained = rows_of(Sentence(id="clip", glosses=("HELLO",), media=clip), POSE_FACE_VECTOR)
+    assert (trained[:, 203::3] == 1).mean() > 0.9, "a face is seen nearly all the time"
+    seen: list[Row] = []
+    accept = GlossStream.accept
+
+    def watching(self: GlossStream, rows: Row) -> NDArray[np.float32]:
+        seen.append(rows)
+        return accept(self, rows)
+
+    monkeypatch.setattr(GlossStream, "accept", watching)
+    words = ["live", "--source", str(clip), "--speed", "max", "--transcript", str(bundle.folder), "--quiet"]
+    assert main([*words, "--publish", "tcp://127.0.0.1:*"]) == 1
+    assert "sees the face, which holistic does not look for: --pose holistic+face" in capsys.readouterr().err
+    run = ["--publish", "tcp://127.0.0.1:*", "--record-run", str(tmp_path / "run")]
+    assert main([*words, "--pose", "holistic+face", *run]) == 0
+    np.testing.assert_array_equal(np.concatenate(seen)[-len(trained) :], trained)  # after a warm-up of zeros
+    seen.clear()
+    assert main(["replay", str(tmp_path / "run")]) == 0
+    np.testing.assert_array_equal(np.concatenate(seen)[-len(trained) :], trained)
+
+
+def test_landmark_files_have_no_face(tmp_path: Path) -> None:
+    sentence = Sentence(id="one", glosses=("A",), media=tmp_path / "one.npz")
+    with pytest.raises(CorpusError, match="landmark files tell nothing of a face"):
+        rows_of(sentence, POSE_FACE_VECTOR)
 
 
 def test_a_skipped_window_leaves_the_last_embedding_standing_for_a_while(tmp_path: Path) -> None:
