@@ -148,11 +148,26 @@ def add_kinds(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     train.add_argument("--hidden", type=int, default=192, metavar="C", help="of the recurrent layers")
     train.add_argument("--layers", type=int, default=1, metavar="N", help="recurrent layers (default: 1)")
     train.add_argument(
+        "--picture-epochs",
+        type=int,
+        default=0,
+        metavar="N",
+        help="before all else, N times 100 steps that teach the picture network alone what is signed in pictures of any "
+        "sentence: with few sentences it learns little otherwise (default: 0)",
+    )
+    train.add_argument(
         "--first-epochs",
         type=int,
         default=24,
         metavar="N",
         help="end to end in round 1, at most (default: 24)",
+    )
+    train.add_argument(
+        "--flat-epochs",
+        type=int,
+        default=5,
+        metavar="N",
+        help="the first of these, which teach each step's gloss instead of CTC (default: 5)",
     )
     train.add_argument(
         "--epochs",
@@ -260,8 +275,9 @@ def _train(args: argparse.Namespace, console: Console) -> int:
             raise ConfigError(f"--{name.replace('_', '-')} must be at least 1, not {getattr(args, name)}")
     if args.look_ahead < 0 or args.look_ahead % STEP_MS:
         raise ConfigError(f"--look-ahead must be a multiple of {STEP_MS} ms, not {args.look_ahead}")
-    if args.gloss_epochs < 0:
-        raise ConfigError(f"--gloss-epochs must be 0 or more, not {args.gloss_epochs}")
+    for name in ("picture_epochs", "flat_epochs", "gloss_epochs"):
+        if getattr(args, name) < 0:
+            raise ConfigError(f"--{name.replace('_', '-')} must be 0 or more, not {getattr(args, name)}")
     if args.picture_size < 32 or not 0 < args.picture_width <= 1:
         raise ConfigError(
             f"pictures must have 32 pixels and networks a share of 0 to 1 of their channels, not {args.picture_size} and "
@@ -277,7 +293,9 @@ def _train(args: argparse.Namespace, console: Console) -> int:
     recipe = TranscriptRecipe(
         seed=args.seed,
         iterations=args.iterations,
+        picture_epochs=args.picture_epochs,
         first_epochs=args.first_epochs,
+        flat_epochs=args.flat_epochs,
         epochs=args.epochs,
         gloss_epochs=args.gloss_epochs,
         patience=args.patience,

@@ -53,10 +53,13 @@ def save_picture(path: Path, table: Sequence[Iteration], history: Sequence[Epoch
     above.suptitle(title)
     left, right = above.subplots(1, 2)
     for phase, colour, name in (
+        ("pictures", "C2", "pictures alone: cross-entropy"),
         ("sentences", "C0", "end to end: CTC, per gloss"),
         ("glosses", "C1", "gloss recognition: cross-entropy"),
     ):
         places = [place for place, point in enumerate(history, 1) if point.phase == phase]
+        if not places:
+            continue
         left.plot(places, [history[place - 1].loss for place in places], ".", color=colour, label=name)
     places = [place for place, point in enumerate(history, 1) if point.dev_wer is not None]
     right.plot(places, [history[place - 1].dev_wer or 0.0 for place in places], ".-", label="dev")

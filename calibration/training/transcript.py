@@ -36,11 +36,17 @@ from engines.ticks import TICK_S
 
 Array = NDArray[np.float32]
 Labels = NDArray[np.int64]
-Phase = Literal["sentences", "glosses"]
+Phase = Literal["pictures", "sentences", "glosses"]
 
 CHECKPOINT = "checkpoint.pt"
 TABLE = "iterations.json"
 SPLITS = ("train", "dev", "test")
+PICTURE_STEPS = 100
+"""Steps in an epoch of pictures alone."""
+PICTURES, CLIPS, CLIP_TICKS = 96, 8, 16
+"""Pictures in such a step; of a network that sees clips, clips and their ticks."""
+SIGNED_SHARE = 0.75
+"""Of these pictures that are chosen among those of a sign; the others are any."""
 MEASURED_STRETCHES = 400
 """Training sentences whose stretches the top-1 and top-5 of training are measured on."""
 
@@ -51,6 +57,7 @@ class TranscriptRecipe:
 
     seed: int = 0
     iterations: int = 6
+    picture_epochs: int = 0  # of pictures alone, before all else; where the network begins with pictures
     first_epochs: int = 24  # end to end at most, in the first iteration
     flat_epochs: int = 5  # of these, the first ones, which teach each step's gloss instead
     start: Literal["even", "truth"] = "even"  # by an even division of the sentence, or by the true times
@@ -131,12 +138,16 @@ class TranscriptRun:
         if weights is not None and self.network.front is not None:
             self.network.front.take(weights)
         self.recogniser = nn.Linear(shape.width, shape.glosses)
+        front = self.network.front
+        self.namer = None if front is None else nn.Linear(front.dimension, shape.glosses + 1)
+        self._steps: list[Labels] = []  # labels of each training sentence's steps, made where needed
         self.best = copy.deepcopy(self.network.state_dict())  # by dev WER, of the whole run
         self.best_wer = math.inf
         self.here = self.best  # of this iteration
         self.here_wer = self.here_loss = math.inf
         self.iteration, self.at, self.stale = 1, 0, 0  # `at` counts epochs of the phase
-        self.phase: Phase = "sentences"
+        alone = self.namer is not None and recipe.picture_epochs > 0
+        self.phase: Phase = "pictures" if alone else "sentences"
         self.table: list[Iteration] = []
         self.history: list[EpochPoint] = []
         self.aligned: list[list[Stretch]] = []
@@ -152,6 +163,8 @@ class TranscriptRun:
     @property
     def epochs(self) -> int:
         """Epochs of the present phase at most."""
+        if self.phase == "pictures":
+            return self.recipe.picture_epochs
         if self.phase == "glosses":
             return self.recipe.gloss_epochs
         return self.recipe.first_epochs if self.iteration == 1 else self.recipe.epochs
@@ -162,15 +175,22 @@ class TranscriptRun:
         Args:
             progress: told the share of the epoch that is done, 0..1.
         """
-        number = 0 if self.phase == "sentences" else 1
+        number = {"sentences": 0, "glosses": 1, "pictures": 3}[self.phase]
         rng = np.random.default_rng((self.recipe.seed, self.iteration, number, self.at))
         torch.manual_seed(int(rng.integers(2**31)))  # dropout's: so that a resumed run goes the same way
-        groups = batches(self.sentences["train"].lengths, self.recipe.batch_ticks, rng)
+        groups = (
+            [np.zeros(0, np.int64)] * PICTURE_STEPS
+            if self.phase == "pictures"
+            else batches(self.sentences["train"].lengths, self.recipe.batch_ticks, rng)
+        )
         losses = []
         self.network.train()
         for count, group in enumerate(groups):
             self._set_rate((self.at + count / len(groups)) / self.epochs)
-            loss = self._ctc(group, rng) if self.phase == "sentences" else self._gloss(group, rng)
+            if self.phase == "pictures":
+                loss = self._name(rng)
+            else:
+                loss = self._ctc(group, rng) if self.phase == "sentences" else self._gloss(group, rng)
             self.optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             trained = [p for part in self.optimizer.param_groups for p in part["params"]]
@@ -185,6 +205,9 @@ class TranscriptRun:
         self.at += 1
         if wer is not None:
             self._end_sentences_epoch(wer, point.loss)
+        elif self.at >= self.epochs and self.phase == "pictures":
+            self.phase, self.at = "sentences", 0
+            self.optimizer = self._optimizer()
         elif self.at >= self.epochs:
             self._end_glosses()
         self.save()
@@ -199,6 +222,50 @@ class TranscriptRun:
     def measured(self, split: str) -> ErrorCounts:
         """Errors of the network as it is now on one split."""
         return errors(scores_of(self.network, self.sentences[split]), self.sentences[split])
+
+    # -- pictures alone --------------------------------------------------------------------------------------
+
+    def _name(self, rng: np.random.Generator) -> Tensor:
+        """What the front sees in pictures from anywhere, against the glosses that are signed there.
+
+        A sentence's pictures are alike: a batch of a few sentences teaches little of what so many pictures cost.
+        """
+        front, namer = self.network.front, self.namer
+        if front is None or namer is None:
+            raise ValueError("a network without pictures has nothing to learn of them")
+        train = self.sentences["train"]
+        if not self._steps:
+            self._steps = [self._step_labels(number) for number in range(len(train))]
+        lengths = np.array([len(each) for each in self._steps])
+        count, ticks = (CLIPS, CLIP_TICKS) if front.clips else (PICTURES, 1)
+        rows, labels = [], []
+        for number in rng.choice(len(train), count, p=lengths / lengths.sum()):
+            steps = self._steps[number]
+            signed = np.flatnonzero(steps)
+            step = int(rng.choice(signed) if rng.random() < SIGNED_SHARE else rng.integers(len(steps)))
+            length = int(train.lengths[number])
+            # A clip ends with the step; a picture is any of its four.
+            first = (step + 1) * STRIDE - ticks if front.clips else step * STRIDE + int(rng.integers(STRIDE))
+            first = min(max(first, 0), max(length - ticks, 0)) // (STRIDE if front.clips else 1)
+            first *= STRIDE if front.clips else 1
+            chunk = train.of(number)[first : first + ticks]
+            chunk = np.concatenate([chunk, np.repeat(chunk[-1:], ticks - len(chunk), 0)])
+            if self.recipe.deform:
+                chunk = deformed(chunk, self.features, int(rng.integers(2**31)), Deformation(speed=0.0), 1)
+            rows.append(chunk)
+            seen = first // STRIDE + np.arange(max(ticks // STRIDE, 1))
+            labels.append(steps[np.minimum(seen, len(steps) - 1)])
+        found, _ = front(torch.from_numpy(np.stack(rows)), front.start(count))
+        scores = namer(found).flatten(0, 1)
+        named = torch.from_numpy(np.concatenate(labels))
+        return F.cross_entropy(scores, named, label_smoothing=self.recipe.smoothing)
+
+    def _step_labels(self, number: int) -> Labels:
+        train = self.sentences["train"]
+        steps = -(-int(train.lengths[number]) // STRIDE)
+        if self.recipe.start == "truth" and train.spans_s is not None:
+            return timed_labels(train.labels[number], train.spans_s[number], steps)
+        return even_labels(train.labels[number], steps)
 
     # -- end to end ------------------------------------------------------------------------------------------
 
@@ -329,6 +396,7 @@ class TranscriptRun:
             "glosses": list(self.sentences["train"].glosses),
             "network": self.network.state_dict(),
             "recogniser": self.recogniser.state_dict(),
+            "namer": None if self.namer is None else self.namer.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "best": self.best,
             "here": self.here,
@@ -360,6 +428,8 @@ class TranscriptRun:
                 )
         self.network.load_state_dict(state["network"])
         self.recogniser.load_state_dict(state["recogniser"])
+        if self.namer is not None:
+            self.namer.load_state_dict(state["namer"])
         self.best, self.here = state["best"], state["here"]
         self.best_wer, self.here_wer, self.here_loss = state["bests"]
         self.iteration, self.at, self.stale = state["place"]
@@ -375,6 +445,8 @@ class TranscriptRun:
     def _optimizer(self) -> torch.optim.AdamW:
         """A fresh optimiser of what the present phase trains."""
         parts: list[nn.Module] = [self.network]
+        if self.phase == "pictures" and self.network.front is not None and self.namer is not None:
+            parts = [self.network.front, self.namer]
         if self.phase == "glosses":
             parts = [self.network.fusion, self.recogniser]
             if self.network.front is not None:

@@ -12,6 +12,7 @@ import pytest
 pytest.importorskip("torch", reason="needs torch: pip install 'signspot[train]'")
 import torch
 
+from calibration.training import transcript
 from calibration.training.deforming import Deformation, deformed
 from calibration.training.gloss_export import streamed, write_gloss_bundle
 from calibration.training.iteration_table import cells, save_picture
@@ -200,19 +201,31 @@ def drawn(count: int, seed: int, size: int = 32) -> SignedSentences:
 
 
 @pytest.mark.parametrize("front", ["googlenet", "densenet", "r2plus1d"])
-def test_it_trains_from_pixels_end_to_end(front: FrontName, tmp_path: Path) -> None:
+def test_it_trains_from_pixels_end_to_end(
+    front: FrontName, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     seen = {"train": drawn(5, 0), "dev": drawn(2, 1), "test": drawn(2, 2)}
     shape = GlossCtcShape(
         32 * 32 * 3, len(GLOSSES), look_ahead=4, width=16, hidden=16, layers=1,
         front=front, front_width=0.125, size=32,
     )  # fmt: skip
-    recipe = replace(QUICK, iterations=1, first_epochs=2, gloss_epochs=1, batch_ticks=120)
+    monkeypatch.setattr(transcript, "PICTURE_STEPS", 2)
+    monkeypatch.setattr(transcript, "PICTURES", 12)
+    recipe = replace(QUICK, iterations=1, picture_epochs=1, first_epochs=2, gloss_epochs=1, batch_ticks=120)
     features = PictureRow(32).name
 
     def first_layer(run: TranscriptRun) -> torch.Tensor:
         return next(run.network.front.trunk.parameters()).detach().clone()  # type: ignore[union-attr]
 
     run = TranscriptRun(tmp_path / "run", seen, features, recipe, shape)
+    begun = first_layer(run)
+    assert [run.phase, run.epochs] == ["pictures", 1]
+    untouched = run.network.head.weight.detach().clone()
+    run.epoch()
+    assert not torch.equal(begun, first_layer(run)), "pictures alone taught nothing"
+    assert torch.equal(untouched, run.network.head.weight)
+    run = TranscriptRun(tmp_path / "run", seen, features, recipe, shape)
+    assert [run.phase, run.epochs] == ["sentences", 2]
     begun = first_layer(run)
     run.epoch()
     run.epoch()
