@@ -156,6 +156,14 @@ def add_kinds(kinds: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
         "sentence: with few sentences it learns little otherwise (default: 0)",
     )
     train.add_argument(
+        "--still-epochs",
+        type=int,
+        default=0,
+        metavar="N",
+        help="the first of round 1's end-to-end epochs, through which the picture network stays as it is: they cost little "
+        "(default: 0)",
+    )
+    train.add_argument(
         "--first-epochs",
         type=int,
         default=24,
@@ -275,7 +283,7 @@ def _train(args: argparse.Namespace, console: Console) -> int:
             raise ConfigError(f"--{name.replace('_', '-')} must be at least 1, not {getattr(args, name)}")
     if args.look_ahead < 0 or args.look_ahead % STEP_MS:
         raise ConfigError(f"--look-ahead must be a multiple of {STEP_MS} ms, not {args.look_ahead}")
-    for name in ("picture_epochs", "flat_epochs", "gloss_epochs"):
+    for name in ("picture_epochs", "still_epochs", "flat_epochs", "gloss_epochs"):
         if getattr(args, name) < 0:
             raise ConfigError(f"--{name.replace('_', '-')} must be 0 or more, not {getattr(args, name)}")
     if args.picture_size < 32 or not 0 < args.picture_width <= 1:
@@ -294,6 +302,7 @@ def _train(args: argparse.Namespace, console: Console) -> int:
         seed=args.seed,
         iterations=args.iterations,
         picture_epochs=args.picture_epochs,
+        still_epochs=args.still_epochs,
         first_epochs=args.first_epochs,
         flat_epochs=args.flat_epochs,
         epochs=args.epochs,

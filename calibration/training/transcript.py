@@ -45,6 +45,8 @@ PICTURE_STEPS = 100
 """Steps in an epoch of pictures alone."""
 PICTURES, CLIPS, CLIP_TICKS = 96, 8, 16
 """Pictures in such a step; of a network that sees clips, clips and their ticks."""
+STILL_TICKS = 800
+"""Of a batch while the front stays as it is: its features are small."""
 SIGNED_SHARE = 0.75
 """Of these pictures that are chosen among those of a sign; the others are any."""
 MEASURED_STRETCHES = 400
@@ -58,6 +60,9 @@ class TranscriptRecipe:
     seed: int = 0
     iterations: int = 6
     picture_epochs: int = 0  # of pictures alone, before all else; where the network begins with pictures
+    still_epochs: int = (
+        0  # of the following, the first ones, through which the picture network stays as it is
+    )
     first_epochs: int = 24  # end to end at most, in the first iteration
     flat_epochs: int = 5  # of these, the first ones, which teach each step's gloss instead
     start: Literal["even", "truth"] = "even"  # by an even division of the sentence, or by the true times
@@ -141,6 +146,7 @@ class TranscriptRun:
         front = self.network.front
         self.namer = None if front is None else nn.Linear(front.dimension, shape.glosses + 1)
         self._steps: list[Labels] = []  # labels of each training sentence's steps, made where needed
+        self._seen: list[Array] = []  # what the front sees in each training sentence while it stays as it is
         self.best = copy.deepcopy(self.network.state_dict())  # by dev WER, of the whole run
         self.best_wer = math.inf
         self.here = self.best  # of this iteration
@@ -181,12 +187,14 @@ class TranscriptRun:
         groups = (
             [np.zeros(0, np.int64)] * PICTURE_STEPS
             if self.phase == "pictures"
-            else batches(self.sentences["train"].lengths, self.recipe.batch_ticks, rng)
+            else batches(
+                self.sentences["train"].lengths, STILL_TICKS if self._still else self.recipe.batch_ticks, rng
+            )
         )
         losses = []
         self.network.train()
         for count, group in enumerate(groups):
-            self._set_rate((self.at + count / len(groups)) / self.epochs)
+            self._set_rate(self.at + count / len(groups))
             if self.phase == "pictures":
                 loss = self._name(rng)
             else:
@@ -272,8 +280,12 @@ class TranscriptRun:
     def _ctc(self, group: Labels, rng: np.random.Generator) -> Tensor:
         train = self.sentences["train"]
         seeds = rng.integers(2**31, size=len(group))
-        rows = [self._deformed(number, int(seed)) for number, seed in zip(group, seeds, strict=True)]
-        made, lengths = padded(rows)
+        if self._still:
+            made, lengths = padded([self._looked(number) for number in group])[0], train.lengths[group]
+        else:
+            made, lengths = padded(
+                [self._deformed(number, int(seed)) for number, seed in zip(group, seeds, strict=True)]
+            )
         steps = steps_of(torch.from_numpy(lengths))
         scores = self.network(torch.from_numpy(made), torch.from_numpy(lengths))
         labels = [train.labels[number] for number in group]
@@ -288,6 +300,31 @@ class TranscriptRun:
             blank=BLANK,
             zero_infinity=True,
         )
+
+    @property
+    def _still(self) -> bool:
+        """Whether the picture network stays as it is for now."""
+        return self._stirs and self.at < self.recipe.still_epochs
+
+    @property
+    def _stirs(self) -> bool:
+        """Whether this is the phase in which the picture network is still at first."""
+        return self.iteration == 1 and self.phase == "sentences" and self.network.front is not None
+
+    def _looked(self, number: int) -> Array:
+        """What the front sees in a training sentence: (T, D), of clips (K, D)."""
+        front, train = self.network.front, self.sentences["train"]
+        if front is not None and not self._seen:
+            front.eval()
+            with torch.inference_mode():
+                for one in range(len(train)):
+                    rows = train.of(one)
+                    ended = np.zeros((-len(rows) % STRIDE, *rows.shape[1:]), rows.dtype)
+                    pictures = torch.from_numpy(np.concatenate([rows, ended]))
+                    seen = front(pictures[None], front.start(1))[0][0].numpy()
+                    self._seen.append(seen if front.clips else seen[: len(rows)])
+            front.train()
+        return self._seen[number]
 
     def _starting(self, group: Labels, lengths: Labels, most: int) -> Tensor:
         """Labels (N most,) of the steps of a batch for the flat start, -100 beyond a sentence's end."""
@@ -318,7 +355,9 @@ class TranscriptRun:
                 self.best, self.best_wer = self.here, wer
         else:
             self.stale += 1
-        if self.at < self.epochs and self.stale < self.recipe.patience:
+        if not self._still:
+            self._seen = []
+        if self.at < self.epochs and (self._still or self.stale < self.recipe.patience):
             return
         self.network.load_state_dict(self.here)
         self.table.append(
@@ -459,10 +498,16 @@ class TranscriptRun:
             ]
         )
 
-    def _set_rate(self, done: float) -> None:
-        recipe = self.recipe
+    def _set_rate(self, epochs: float) -> None:
+        recipe, most = self.recipe, self.epochs
         rate = recipe.rate * (1.0 if self.iteration == 1 else recipe.later)
-        warm = min(1.0, 0.05 + done * self.epochs)  # over the first epoch
+        if self._still:
+            most = min(recipe.still_epochs, most)
+        elif self._stirs and 0 < recipe.still_epochs < most:
+            rate *= recipe.later
+            epochs, most = epochs - recipe.still_epochs, most - recipe.still_epochs
+        warm = min(1.0, 0.05 + epochs)  # over the first epoch
+        done = epochs / most
         for group in self.optimizer.param_groups:
             group["lr"] = rate * warm * (0.03 + 0.97 * 0.5 * (1 + math.cos(math.pi * done)))
 

@@ -168,7 +168,8 @@ class GlossCtc(nn.Module):
         """Whole sequences.
 
         Args:
-            features: (N, T, V) or pictures; zero where a sequence has ended, as a tick without a person is.
+            features: (N, T, V), pictures, or (N, T, D) or of clips (N, K, D) what the front has seen in pictures; zero
+                where a sequence has ended, as a tick without a person is.
             lengths: (N,) ticks of each sequence; all T if None.
 
         Returns:
@@ -183,10 +184,12 @@ class GlossCtc(nn.Module):
         In the streaming form row k + delay is what step k is judged by.
         """
         ticks = features.shape[1]
-        whole = -(-ticks // STRIDE) * STRIDE + self.shape.delay * STRIDE
+        seen = self.front is not None and features.ndim == 3
+        stride = 1 if seen and self.front is not None and self.front.clips else STRIDE
+        whole = (-(-ticks // stride) + self.shape.delay) * stride
         ended = features.new_zeros((len(features), whole - ticks, *features.shape[2:]))
         x = torch.cat([features, ended], 1)
-        if self.front is not None:
+        if self.front is not None and not seen:
             x, _ = self.front(x, self.front.start(len(x)))
         x = self.fusion.ticks(x)
         first, second = self.fusion.reaches

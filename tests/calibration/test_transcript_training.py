@@ -211,7 +211,9 @@ def test_it_trains_from_pixels_end_to_end(
     )  # fmt: skip
     monkeypatch.setattr(transcript, "PICTURE_STEPS", 2)
     monkeypatch.setattr(transcript, "PICTURES", 12)
-    recipe = replace(QUICK, iterations=1, picture_epochs=1, first_epochs=2, gloss_epochs=1, batch_ticks=120)
+    recipe = replace(
+        QUICK, iterations=1, picture_epochs=1, still_epochs=2, first_epochs=4, gloss_epochs=1, batch_ticks=120
+    )
     features = PictureRow(32).name
 
     def first_layer(run: TranscriptRun) -> torch.Tensor:
@@ -225,8 +227,12 @@ def test_it_trains_from_pixels_end_to_end(
     assert not torch.equal(begun, first_layer(run)), "pictures alone taught nothing"
     assert torch.equal(untouched, run.network.head.weight)
     run = TranscriptRun(tmp_path / "run", seen, features, recipe, shape)
-    assert [run.phase, run.epochs] == ["sentences", 2]
+    assert [run.phase, run.epochs] == ["sentences", 4]
     begun = first_layer(run)
+    run.epoch()
+    run.epoch()
+    assert torch.equal(begun, first_layer(run)), "it was to stay as it is"
+    assert not torch.equal(untouched, run.network.head.weight)
     run.epoch()
     run.epoch()
     after_ctc = first_layer(run)
