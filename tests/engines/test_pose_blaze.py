@@ -341,5 +341,7 @@ def test_estimators_are_chosen_by_name_and_found_again_by_their_landmarks() -> N
         assert pose_of(pose.name) == name
         assert family(pose.name) == "holistic-0.10.21-c1", "their landmarks fit one gallery"
         pose.close()
-    with pytest.raises(ConfigError, match=r"no pose estimator 'openpose': choose one of holistic, blaze"):
+    with pytest.raises(
+        ConfigError, match=r"no pose estimator 'openpose': choose one of holistic, holistic\+face, blaze"
+    ):
         open_pose("openpose")
