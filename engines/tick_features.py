@@ -86,6 +86,25 @@ class TickFeatures(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class _Shoulders:
+    """What points are placed by."""
+
+    scale: Array  # (2,) of image coordinates, so that across and down measure alike
+    middle: Array  # (2,) between the shoulders, so scaled
+    unit: float  # the shoulders' width
+
+    @classmethod
+    def of(cls, landmarks: Landmarks) -> _Shoulders | None:
+        """Those of a tick; None where they are not seen."""
+        if not (landmarks.pose[[11, 12], 3] >= MIN_VISIBILITY).all():  # NaN too
+            return None
+        scale = np.array([landmarks.width / landmarks.height, 1], np.float32)
+        left, right = landmarks.pose[[11, 12], :2] * scale
+        unit = float(np.hypot(*(left - right)))
+        return cls(scale, (left + right) / 2, unit) if unit >= 1e-6 else None
+
+
 class PoseVector:
     """Body and hand points as x, y and confidence: (25 + 2 x 21) x 3 = 201 values.
 
@@ -108,27 +127,20 @@ class PoseVector:
         picture: Image | None = None,
     ) -> Array:
         """float32 (201,)."""
-        aspect = landmarks.width / landmarks.height
-        body = landmarks.pose[:BODY, :2] * np.array([aspect, 1], np.float32)
-        seen = landmarks.pose[:BODY, 3] >= MIN_VISIBILITY  # False where NaN
-        hands = [
-            hand[:, :2] * np.array([aspect, 1], np.float32)
-            for hand in (landmarks.left_hand, landmarks.right_hand)
-        ]
         out = np.zeros((BODY + 2 * HAND, 3), np.float32)
-        if not (seen[11] and seen[12]):
+        placed = _Shoulders.of(landmarks)
+        if placed is None:
             return out.reshape(-1)
-        middle = (body[11] + body[12]) / 2
-        unit = float(np.hypot(*(body[11] - body[12])))
-        if unit < 1e-6:
-            return out.reshape(-1)
-        out[:BODY, :2] = np.where(seen[:, None], (body - middle) / unit, 0)
+        seen = landmarks.pose[:BODY, 3] >= MIN_VISIBILITY  # False where NaN
+        body = landmarks.pose[:BODY, :2] * placed.scale
+        out[:BODY, :2] = np.where(seen[:, None], (body - placed.middle) / placed.unit, 0)
         out[:BODY, 2] = seen
-        for first, hand in ((BODY, hands[0]), (BODY + HAND, hands[1])):
-            if np.isnan(hand[0, 0]):
+        for first, points in ((BODY, landmarks.left_hand), (BODY + HAND, landmarks.right_hand)):
+            if np.isnan(points[0, 0]):
                 continue
-            out[first, :2] = (hand[0] - middle) / unit
-            out[first + 1 : first + HAND, :2] = (hand[1:] - hand[0]) / unit * HAND_UNITS
+            hand = points[:, :2] * placed.scale
+            out[first, :2] = (hand[0] - placed.middle) / placed.unit
+            out[first + 1 : first + HAND, :2] = (hand[1:] - hand[0]) / placed.unit * HAND_UNITS
             out[first : first + HAND, 2] = 1
         if mirrored:
             out = out[_MIRRORED]
@@ -158,14 +170,12 @@ class PoseFaceVector:
     ) -> Array:
         """float32 (411,)."""
         out = np.zeros((FACE, 3), np.float32)
-        scale = np.array([landmarks.width / landmarks.height, 1], np.float32)
-        left, right = landmarks.pose[11, [0, 1, 3]], landmarks.pose[12, [0, 1, 3]]
-        unit = float(np.hypot(*((left - right)[:2] * scale)))
-        if landmarks.face is not None and min(left[2], right[2]) >= MIN_VISIBILITY and unit >= 1e-6:
-            face = landmarks.face * scale
+        placed = _Shoulders.of(landmarks)
+        if landmarks.face is not None and placed is not None:
+            face = landmarks.face * placed.scale
             tip = face[NOSE_TIP].copy()
-            out[:, :2] = (face - tip) / unit * HAND_UNITS
-            out[NOSE_TIP, :2] = (tip - (left + right)[:2] * scale / 2) / unit
+            out[:, :2] = (face - tip) / placed.unit * HAND_UNITS
+            out[NOSE_TIP, :2] = (tip - placed.middle) / placed.unit
             out[:, 2] = 1
             if mirrored:
                 out = out[_MIRRORED_FACE]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,14 +77,14 @@ def _track(frames: Array) -> LandmarkTrack:
     ticks = int((len(frames) - 1) / FPS * TICK_HZ) + 1
     at = np.arange(ticks) / TICK_HZ * FPS
     values = np.stack([np.interp(at, np.arange(len(frames)), column) for column in frames.T], 1)
-    parts = {name: np.full((ticks, *shape), np.nan, np.float32) for name, shape in PARTS.items()}
+    parts: dict[str, Any] = {
+        name: np.full((ticks, *shape), np.nan, np.float32) for name, shape in PARTS.items()
+    }
     for landmark, column in ((LEFT_WRIST, 0), (RIGHT_WRIST, 2), (NOSE, 4)):
         parts["pose"][:, landmark] = 0
         parts["pose"][:, landmark, :2] = values[:, column : column + 2] / (WIDTH, HEIGHT)
         parts["pose"][:, landmark, 3] = 1
-    return LandmarkTrack(
-        **parts, width=WIDTH, height=HEIGHT, estimator="rwth-boston-104", start_s=0.0, crops=(), faces=()
-    )
+    return LandmarkTrack(**parts, width=WIDTH, height=HEIGHT, estimator="rwth-boston-104")
 
 
 def _dev(train: dict[str, list[tuple[str, int, int]]]) -> list[str]:

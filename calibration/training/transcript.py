@@ -43,7 +43,7 @@ TABLE = "iterations.json"
 SPLITS = ("train", "dev", "test")
 PICTURE_STEPS = 100
 """Steps in an epoch of pictures alone."""
-PICTURES, CLIPS, CLIP_TICKS = 96, 8, 16
+PICTURES, CLIPS, CLIP_TICKS = 96, 16, 8
 """Pictures in such a step; of a network that sees clips, clips and their ticks."""
 STILL_TICKS = 800
 """Of a batch while the front stays as it is: its features are small."""
@@ -70,11 +70,13 @@ class TranscriptRecipe:
     gloss_epochs: int = 3  # of gloss recognition
     patience: int = 4  # epochs without a better WER on dev that end a phase
     rate: float = 1.5e-3
+    front_rate: float = 0.1  # of the rate, for a picture network that has learnt from pictures alone
     later: float = 0.5  # of the rate, in later iterations
     decay: float = 0.02
     smoothing: float = 0.1  # of the labels in gloss recognition
     batch_ticks: int = 1600
     deform: bool = True  # the training sentences
+    mixed: bool = False  # the picture network in bfloat16
 
 
 @dataclass(slots=True, kw_only=True)
@@ -144,9 +146,10 @@ class TranscriptRun:
             self.network.front.take(weights)
         self.recogniser = nn.Linear(shape.width, shape.glosses)
         front = self.network.front
+        if front is not None:
+            front.mixed = recipe.mixed
         self.namer = None if front is None else nn.Linear(front.dimension, shape.glosses + 1)
-        self._steps: list[Labels] = []  # labels of each training sentence's steps, made where needed
-        self._seen: list[Array] = []  # what the front sees in each training sentence while it stays as it is
+        self._seen: dict[str, list[Array]] = {}  # of a split's sentences by a front that stays as it is
         self.best = copy.deepcopy(self.network.state_dict())  # by dev WER, of the whole run
         self.best_wer = math.inf
         self.here = self.best  # of this iteration
@@ -184,21 +187,13 @@ class TranscriptRun:
         number = {"sentences": 0, "glosses": 1, "pictures": 3}[self.phase]
         rng = np.random.default_rng((self.recipe.seed, self.iteration, number, self.at))
         torch.manual_seed(int(rng.integers(2**31)))  # dropout's: so that a resumed run goes the same way
-        groups = (
-            [np.zeros(0, np.int64)] * PICTURE_STEPS
-            if self.phase == "pictures"
-            else batches(
-                self.sentences["train"].lengths, STILL_TICKS if self._still else self.recipe.batch_ticks, rng
-            )
-        )
+        loss_of = {"pictures": self._name, "sentences": self._ctc, "glosses": self._gloss}[self.phase]
+        groups = self._groups(rng)
         losses = []
-        self.network.train()
+        self._train()
         for count, group in enumerate(groups):
             self._set_rate(self.at + count / len(groups))
-            if self.phase == "pictures":
-                loss = self._name(rng)
-            else:
-                loss = self._ctc(group, rng) if self.phase == "sentences" else self._gloss(group, rng)
+            loss = loss_of(group, rng)
             self.optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             trained = [p for part in self.optimizer.param_groups for p in part["params"]]
@@ -229,12 +224,34 @@ class TranscriptRun:
 
     def measured(self, split: str) -> ErrorCounts:
         """Errors of the network as it is now on one split."""
-        return errors(scores_of(self.network, self.sentences[split]), self.sentences[split])
+        seen = self._looks(split) if self._still else None
+        return errors(scores_of(self.network, self.sentences[split], seen), self.sentences[split])
+
+    def _groups(self, rng: np.random.Generator) -> list[Labels]:
+        """The training sentences of each step of an epoch; of pictures alone, those that its pictures are cut from."""
+        lengths = self.sentences["train"].lengths
+        if self.phase != "pictures":
+            return batches(lengths, STILL_TICKS if self._still else self.recipe.batch_ticks, rng)
+        front = self.network.front
+        count = CLIPS if front is not None and front.clips else PICTURES
+        return [rng.choice(len(lengths), count, p=lengths / lengths.sum()) for _ in range(PICTURE_STEPS)]
+
+    def _train(self) -> None:
+        """Set what is trained to training.
+
+        The statistics of a picture network that has learnt from pictures of anywhere stay as they are: of a batch of a few
+        sentences, whose pictures are alike, they would be others than those it is judged with.
+        """
+        self.network.train()
+        if self.phase != "pictures" and self.recipe.picture_epochs and self.network.front is not None:
+            for part in self.network.front.modules():
+                if isinstance(part, nn.BatchNorm2d | nn.BatchNorm3d):
+                    part.eval()
 
     # -- pictures alone --------------------------------------------------------------------------------------
 
-    def _name(self, rng: np.random.Generator) -> Tensor:
-        """What the front sees in pictures from anywhere, against the glosses that are signed there.
+    def _name(self, group: Labels, rng: np.random.Generator) -> Tensor:
+        """What the front sees in a picture or clip of each sentence, against the glosses that are signed there.
 
         A sentence's pictures are alike: a batch of a few sentences teaches little of what so many pictures cost.
         """
@@ -242,20 +259,16 @@ class TranscriptRun:
         if front is None or namer is None:
             raise ValueError("a network without pictures has nothing to learn of them")
         train = self.sentences["train"]
-        if not self._steps:
-            self._steps = [self._step_labels(number) for number in range(len(train))]
-        lengths = np.array([len(each) for each in self._steps])
-        count, ticks = (CLIPS, CLIP_TICKS) if front.clips else (PICTURES, 1)
+        ticks, unit = (CLIP_TICKS, STRIDE) if front.clips else (1, 1)
         rows, labels = [], []
-        for number in rng.choice(len(train), count, p=lengths / lengths.sum()):
-            steps = self._steps[number]
+        for number in group:
+            length = int(train.lengths[number])
+            steps = self._step_labels(number, length)
             signed = np.flatnonzero(steps)
             step = int(rng.choice(signed) if rng.random() < SIGNED_SHARE else rng.integers(len(steps)))
-            length = int(train.lengths[number])
             # A clip ends with the step; a picture is any of its four.
             first = (step + 1) * STRIDE - ticks if front.clips else step * STRIDE + int(rng.integers(STRIDE))
-            first = min(max(first, 0), max(length - ticks, 0)) // (STRIDE if front.clips else 1)
-            first *= STRIDE if front.clips else 1
+            first = min(max(first, 0), max(length - ticks, 0)) // unit * unit
             chunk = train.of(number)[first : first + ticks]
             chunk = np.concatenate([chunk, np.repeat(chunk[-1:], ticks - len(chunk), 0)])
             if self.recipe.deform:
@@ -263,16 +276,18 @@ class TranscriptRun:
             rows.append(chunk)
             seen = first // STRIDE + np.arange(max(ticks // STRIDE, 1))
             labels.append(steps[np.minimum(seen, len(steps) - 1)])
-        found, _ = front(torch.from_numpy(np.stack(rows)), front.start(count))
+        found, _ = front(torch.from_numpy(np.stack(rows)), front.start(len(group)))
         scores = namer(found).flatten(0, 1)
         named = torch.from_numpy(np.concatenate(labels))
         return F.cross_entropy(scores, named, label_smoothing=self.recipe.smoothing)
 
-    def _step_labels(self, number: int) -> Labels:
+    def _step_labels(self, number: int, length: int) -> Labels:
+        """The gloss of each step of a training sentence that was stretched to so many ticks."""
         train = self.sentences["train"]
-        steps = -(-int(train.lengths[number]) // STRIDE)
+        steps = -(-length // STRIDE)
         if self.recipe.start == "truth" and train.spans_s is not None:
-            return timed_labels(train.labels[number], train.spans_s[number], steps)
+            pace = length / train.lengths[number]
+            return timed_labels(train.labels[number], train.spans_s[number] * pace, steps)
         return even_labels(train.labels[number], steps)
 
     # -- end to end ------------------------------------------------------------------------------------------
@@ -281,7 +296,8 @@ class TranscriptRun:
         train = self.sentences["train"]
         seeds = rng.integers(2**31, size=len(group))
         if self._still:
-            made, lengths = padded([self._looked(number) for number in group])[0], train.lengths[group]
+            seen = self._looks("train")
+            made, lengths = padded([seen[number] for number in group])[0], train.lengths[group]
         else:
             made, lengths = padded(
                 [self._deformed(number, int(seed)) for number, seed in zip(group, seeds, strict=True)]
@@ -311,32 +327,28 @@ class TranscriptRun:
         """Whether this is the phase in which the picture network is still at first."""
         return self.iteration == 1 and self.phase == "sentences" and self.network.front is not None
 
-    def _looked(self, number: int) -> Array:
-        """What the front sees in a training sentence: (T, D), of clips (K, D)."""
-        front, train = self.network.front, self.sentences["train"]
-        if front is not None and not self._seen:
+    def _looks(self, split: str) -> list[Array]:
+        """What the front sees in each sentence of a split: (T, D), of clips (K, D)."""
+        front = self.network.front
+        if front is not None and split not in self._seen:
+            found = []
             front.eval()
             with torch.inference_mode():
-                for one in range(len(train)):
-                    rows = train.of(one)
+                for number in range(len(self.sentences[split])):
+                    rows = self.sentences[split].of(number)
                     ended = np.zeros((-len(rows) % STRIDE, *rows.shape[1:]), rows.dtype)
                     pictures = torch.from_numpy(np.concatenate([rows, ended]))
                     seen = front(pictures[None], front.start(1))[0][0].numpy()
-                    self._seen.append(seen if front.clips else seen[: len(rows)])
-            front.train()
-        return self._seen[number]
+                    found.append(seen if front.clips else seen[: len(rows)])
+            self._seen[split] = found
+        return self._seen[split]
 
     def _starting(self, group: Labels, lengths: Labels, most: int) -> Tensor:
         """Labels (N most,) of the steps of a batch for the flat start, -100 beyond a sentence's end."""
-        train = self.sentences["train"]
         targets = np.full((len(group), most), -100)
-        for row, (number, length) in enumerate(zip(group, lengths, strict=True)):
-            steps = -(-int(length) // STRIDE)
-            if self.recipe.start == "truth" and train.spans_s is not None:
-                pace = length / train.lengths[number]
-                targets[row, :steps] = timed_labels(train.labels[number], train.spans_s[number] * pace, steps)
-            else:
-                targets[row, :steps] = even_labels(train.labels[number], steps)
+        for row, number, length in zip(targets, group, lengths, strict=True):
+            labels = self._step_labels(number, int(length))
+            row[: len(labels)] = labels
         return torch.from_numpy(targets.reshape(-1))
 
     def _deformed(self, number: int, seed: int) -> Row:
@@ -356,7 +368,7 @@ class TranscriptRun:
         else:
             self.stale += 1
         if not self._still:
-            self._seen = []
+            self._seen = {}
         if self.at < self.epochs and (self._still or self.stale < self.recipe.patience):
             return
         self.network.load_state_dict(self.here)
@@ -490,13 +502,19 @@ class TranscriptRun:
             parts = [self.network.fusion, self.recogniser]
             if self.network.front is not None:
                 parts.append(self.network.front)
-        every = [parameter for part in parts for parameter in part.parameters()]
-        return torch.optim.AdamW(
-            [
-                {"params": [p for p in every if p.ndim > 1], "weight_decay": self.recipe.decay},
-                {"params": [p for p in every if p.ndim <= 1], "weight_decay": 0.0},
-            ]
-        )
+        learnt: set[Tensor] = set()
+        if self.phase != "pictures" and self.recipe.picture_epochs and self.network.front is not None:
+            learnt = set(self.network.front.parameters())
+        groups: list[dict[str, Any]] = []
+        for pace, chosen in ((1.0, False), (self.recipe.front_rate, True)):
+            every = [one for part in parts for one in part.parameters() if (one in learnt) is chosen]
+            for decay, weights in (
+                (self.recipe.decay, [p for p in every if p.ndim > 1]),
+                (0.0, [p for p in every if p.ndim <= 1]),
+            ):
+                if weights:
+                    groups.append({"params": weights, "weight_decay": decay, "pace": pace})
+        return torch.optim.AdamW(groups)
 
     def _set_rate(self, epochs: float) -> None:
         recipe, most = self.recipe, self.epochs
@@ -509,7 +527,7 @@ class TranscriptRun:
         warm = min(1.0, 0.05 + epochs)  # over the first epoch
         done = epochs / most
         for group in self.optimizer.param_groups:
-            group["lr"] = rate * warm * (0.03 + 0.97 * 0.5 * (1 + math.cos(math.pi * done)))
+            group["lr"] = group["pace"] * rate * warm * (0.03 + 0.97 * 0.5 * (1 + math.cos(math.pi * done)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -543,14 +561,23 @@ def read_transcript_run(folder: Path) -> tuple[GlossCtc, StoredRun]:
     )
 
 
-def scores_of(network: GlossCtc, sentences: SignedSentences) -> list[Array]:
-    """Log-probabilities (K, M + 1) of every sentence, whole and undeformed."""
+def scores_of(
+    network: GlossCtc, sentences: SignedSentences, seen: Sequence[Array] | None = None
+) -> list[Array]:
+    """Log-probabilities (K, M + 1) of every sentence, whole and undeformed.
+
+    Args:
+        network: as it is.
+        sentences: to be judged.
+        seen: what the front has seen in each, where that is known.
+    """
     found: dict[int, Array] = {}
-    ticks = 16000 if network.front is None else AT_ONCE
+    rows: Sequence[Row] = seen or [sentences.of(number) for number in range(len(sentences))]
+    ticks = 16000 if network.front is None or seen else AT_ONCE
     network.eval()
     with torch.inference_mode():
         for group in batches(sentences.lengths, ticks):
-            made, lengths = padded([sentences.of(number) for number in group])
+            made, lengths = padded([rows[number] for number in group])[0], sentences.lengths[group]
             scores = network(torch.from_numpy(made), torch.from_numpy(lengths)).numpy()
             steps = -(-lengths // STRIDE)
             for number, each, count in zip(group, scores, steps, strict=True):

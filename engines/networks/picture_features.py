@@ -369,6 +369,8 @@ class Front(nn.Module):
         self._dimension: int = trunk.dimension
         self.clips = name == "r2plus1d"
         """It gives a row for every four ticks, not for each."""
+        self.mixed = False
+        """Whether its convolutions are in bfloat16 while it is trained; what it gives is float32 all the same."""
 
     @property
     def dimension(self) -> int:
@@ -410,6 +412,13 @@ class Front(nn.Module):
         Returns:
             (N, T, D), 0 where there is no picture; of clips (N, T/4, D); and the state for what follows.
         """
+        if self.mixed and self.training:
+            with torch.autocast(pictures.device.type, torch.bfloat16):
+                found, state = self._seen(pictures, state)
+            return found.float(), state
+        return self._seen(pictures, state)
+
+    def _seen(self, pictures: Tensor, state: Sequence[Tensor]) -> tuple[Tensor, tuple[Tensor, ...]]:
         shape = pictures.shape
         if isinstance(self.trunk, ResNet2Plus1D):
             x = self.norm(pictures.flatten(0, 1).float()).unflatten(0, (shape[0], shape[1])).transpose(1, 2)
@@ -424,5 +433,5 @@ class Front(nn.Module):
         if there.any():
             some = flat[there]
             parts = torch.split(some, len(some) if self.training else AT_ONCE)
-            found[there] = torch.cat([self.trunk(self.norm(part.float())) for part in parts])
+            found[there] = torch.cat([self.trunk(self.norm(part.float())) for part in parts]).float()
         return found.reshape(shape[0], shape[1], -1), ()

@@ -42,32 +42,14 @@ STREAMS = {
 """Part of `Landmarks` -> stream of the expanded graph that carries it."""
 FACE_STREAM = "face_landmarks"
 FACE_POINTS = (
-    *(
-        162,
-        234,
-        93,
-        58,
-        172,
-        136,
-        149,
-        148,
-        152,
-        377,
-        378,
-        365,
-        397,
-        288,
-        323,
-        454,
-        389,
-    ),  # jaw, from the signer's right
+    *(162, 234, 93, 58, 172, 136, 149, 148, 152, 377, 378, 365, 397, 288, 323, 454, 389),  # jaw, from the signer's right
     *(71, 63, 105, 66, 107, 336, 296, 334, 293, 301),  # brows
     *(168, 197, 5, 4, 75, 97, 2, 326, 305),  # nose: bridge, tip, nostrils
     *(33, 160, 158, 133, 153, 144, 362, 385, 387, 263, 373, 380),  # eyes
     *(61, 39, 37, 0, 267, 269, 291, 405, 314, 17, 84, 181),  # lips outside
     *(78, 82, 13, 312, 308, 317, 14, 87),  # and inside
     *(468, 473),  # pupils
-)
+)  # fmt: skip
 """Where the face mesh with irises (478 points) has each of OpenPose's 70."""
 
 FRAME_US = 33_333
