@@ -25,7 +25,6 @@ from calibration.synthesis.lexicon import LexiconSampler
 from calibration.synthesis.performance import Signer
 from calibration.synthesis.streams import sentences
 from calibration.synthesis.video import pictures
-from calibration.synthesis.visibility import hands_seen
 from engines.landmarks import LandmarkTrack
 from engines.pose.mediapipe import HolisticPose
 
@@ -35,8 +34,6 @@ WIDTH, HEIGHT = 640, 480
 SEED = 9000
 SPEEDS = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0)  # shoulder widths a second
 SLOW = 1.0
-SHOWN = 0.5
-"""Share of its silhouette from which a hand is in view: the rest is behind the other hand, an arm or the head."""
 BODY = {
     0: "nose",
     11: "shoulder L",
@@ -59,7 +56,6 @@ class Sample:
     truth: LandmarkTrack
     seen: LandmarkTrack
     speed: Wide  # (T, 2) of the left and right middle knuckle, shoulder widths a second
-    shown: Wide  # (T, 2) share of the left and right hand that nothing hides
     frames: list[NDArray[np.uint8]]  # two of them, at random
 
 
@@ -87,13 +83,7 @@ def sample(number: int, estimator: HolisticPose) -> Sample:
         distance_m=look.camera.distance_m, height_m=look.camera.height_m, aside_m=look.camera.aside_m,
         field_rad=look.camera.field_rad, width=WIDTH, height=HEIGHT,
     )  # fmt: skip
-    return Sample(
-        truth=landmarks_of(performance, camera),
-        seen=LandmarkTrack.of(rows),
-        speed=np.stack(speed, 1),
-        shown=hands_seen(performance, camera),
-        frames=kept,
-    )
+    return Sample(landmarks_of(performance, camera), LandmarkTrack.of(rows), np.stack(speed, 1), kept)
 
 
 def _picture_units(points: NDArray[np.float32]) -> Wide:
@@ -106,7 +96,7 @@ def summary(samples: list[Sample]) -> dict[str, object]:
     body_errors: list[Wide] = []
     hand_errors: list[Wide] = []
     residual_body, residual_hand = [], []
-    found, speeds, raised, shown, swapped, shifts, offsets = [], [], [], [], [], [], []
+    found, speeds, raised, swapped, shifts, offsets = [], [], [], [], [], []
     for one in samples:
         truth, seen = _picture_units(one.truth.pose), _picture_units(one.seen.pose)
         shoulders = np.median(np.linalg.norm(truth[:, 11] - truth[:, 12], axis=1))
@@ -137,11 +127,9 @@ def summary(samples: list[Sample]) -> dict[str, object]:
             in_view = ((true_hand[..., :2] > 0.02) & (true_hand[..., :2] < 0.98)).all((1, 2))
             found.append(present[in_view])
             speeds.append(one.speed[in_view, side])
-            shown.append(one.shown[in_view, side])
             raised.append((truth[:, 15 + side, 1] < truth[:, 13 + side, 1])[in_view])
     all_found, all_speeds, up = np.concatenate(found), np.concatenate(speeds), np.concatenate(raised)
     slow_and_up = (all_speeds < SLOW) & up
-    open_to_view = np.concatenate(shown) >= SHOWN
     missing = []
     for low, high in zip(SPEEDS, (*SPEEDS[1:], np.inf), strict=True):
         part = (all_speeds >= low) & (all_speeds < high)
@@ -154,13 +142,8 @@ def summary(samples: list[Sample]) -> dict[str, object]:
         "streams": len(samples),
         "frames": sum(len(one.seen) for one in samples),
         "pose_found": float(np.mean([np.mean(~np.isnan(one.seen.pose[:, 0, 0])) for one in samples])),
-        "slow_raised_hand_found": float(all_found[slow_and_up & open_to_view].mean()),
-        "slow_raised_hands": int((slow_and_up & open_to_view).sum()),
-        "slow_raised_hand_found_hidden_or_not": float(all_found[slow_and_up].mean()),
-        "slow_raised_hands_hidden_or_not": int(slow_and_up.sum()),
-        "slow_raised_hand_found_by_share_shown": _by_share(
-            all_found[slow_and_up], np.concatenate(shown)[slow_and_up]
-        ),
+        "slow_raised_hand_found": float(all_found[slow_and_up].mean()),
+        "slow_raised_hands": int(slow_and_up.sum()),
         "slow_hand_found": float(all_found[all_speeds < SLOW].mean()),
         "hand_found": float(all_found.mean()),
         "body_error_median": dict(
@@ -181,17 +164,6 @@ def summary(samples: list[Sample]) -> dict[str, object]:
         "missing": missing,
         "swapped": float(np.concatenate(swapped).mean()),
     }
-
-
-def _by_share(found: NDArray[np.bool_], shown: Wide) -> list[list[float]]:
-    """Rows of the least share shown, how many hands, and the share of them that was found."""
-    edges = (0.0, 0.25, 0.5, 0.75, 0.95)
-    rows = []
-    for low, high in zip(edges, (*edges[1:], np.inf), strict=True):
-        part = (shown >= low) & (shown < high)
-        if part.any():
-            rows.append([low, int(part.sum()), float(found[part].mean())])
-    return rows
 
 
 def _spread(residual: Wide) -> float:

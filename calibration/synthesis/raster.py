@@ -94,7 +94,7 @@ class SmallRenderer:
             self._lights, self._fine, self._screen, self._shades,
         )  # fmt: skip
         self._depth[:] = FAR
-        fill(self._faces, self._screen, self._shades, self._depth, self._colour)
+        _fill(self._faces, self._screen, self._shades, self._depth, self._colour)
         picture = np.empty_like(self._backdrop)
         _resolve(self._depth, self._colour, self._backdrop, _TONES, picture)
         return picture
@@ -187,17 +187,9 @@ def _skin(
 
 
 @numba.njit(cache=True, fastmath=True)
-def fill(faces: NDArray[np.int64], screen: Array, shades: Array, depth: Array, colour: Array) -> None:
-    """Draw the triangles that face the lens, the nearest wins.
-
-    Args:
-        faces: (F, 3) vertices of each.
-        screen: (V, 3) place of each vertex to the right and down, pixels, and its depth, metres.
-        shades: (V, 3) colours.
-        depth: (H, W) of what is drawn already, `FAR` where nothing is; changed.
-        colour: (H, W, 3) the same.
-    """
-    height, width = depth.shape
+def _fill(faces: NDArray[np.int64], screen: Array, shades: Array, depth: Array, colour: Array) -> None:
+    """Triangles that face the lens into the fine picture, the nearest wins."""
+    side = depth.shape[0]
     for f in range(len(faces)):
         a, b, c = faces[f]
         ax, ay, bx, by, cx, cy = (
@@ -213,7 +205,7 @@ def fill(faces: NDArray[np.int64], screen: Array, shades: Array, depth: Array, c
             continue
         left, right = math.ceil(min(ax, bx, cx) - 0.5), math.floor(max(ax, bx, cx) - 0.5)
         top, bottom = math.ceil(min(ay, by, cy) - 0.5), math.floor(max(ay, by, cy) - 0.5)
-        left, right, top, bottom = max(left, 0), min(right, width - 1), max(top, 0), min(bottom, height - 1)
+        left, right, top, bottom = max(left, 0), min(right, side - 1), max(top, 0), min(bottom, side - 1)
         if left > right or top > bottom:
             continue
         share = 1 / area
