@@ -1,4 +1,4 @@
-"""What processor this machine has: measurements are worth nothing without it."""
+"""What processor this machine has, and what it can do: measurements are worth nothing without it."""
 
 from __future__ import annotations
 
@@ -15,3 +15,14 @@ def processor_name() -> str:
     except OSError:
         pass  # not Linux
     return platform.processor() or platform.machine()
+
+
+def processor_features() -> frozenset[str]:
+    """What its instructions can do, as Linux names it ("avx512_vnni"); empty elsewhere."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("flags"):
+                return frozenset(line.partition(":")[2].split())
+    except OSError:
+        pass  # not Linux
+    return frozenset()

@@ -14,16 +14,20 @@ from pathlib import Path
 
 import cv2
 
+from engines.build import gpu_name
 from engines.caches import user_cache
-from engines.choice import open_engine
+from engines.choice import AUTO, open_engine
 from engines.errors import EngineError, PoseError
 from engines.pose.blaze.convert import to_onnx
+from engines.pose.blaze.quantize import is_fast_here, quantized, read_ranges
 from engines.pose.blaze.tflite import mediapipe_folder, read_tflite
 from engines.runtime.base import Engine
 from engines.runtime.onnxruntime import OnnxRuntimeEngine
 
 CONVERTER = 2
 """Raised whenever the same TFLite file is converted to another network."""
+QUANTIZER = 1
+"""Raised whenever the same network is quantised to another one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +66,12 @@ def cache_folder() -> Path:
     return user_cache("networks")
 
 
-def network(source: Source) -> bytes:
+def network(source: Source, *, quantize: bool = False) -> bytes:
     """One network as an ONNX model, from the cache or converted.
+
+    Args:
+        source: which one.
+        quantize: in 8-bit integers; for the hand network.
 
     Raises:
         MissingExtra: mediapipe or onnx is not installed.
@@ -77,7 +85,8 @@ def network(source: Source) -> bytes:
         raise PoseError(
             f"the mediapipe wheel does not ship {source.file} ({error.strerror}): pip install mediapipe==0.10.21"
         ) from error
-    kept = cache_folder() / f"{path.stem}-{digest[:16]}-{CONVERTER}.onnx"
+    version = f"{CONVERTER}q{QUANTIZER}" if quantize else f"{CONVERTER}"
+    kept = cache_folder() / f"{path.stem}-{digest[:16]}-{version}.onnx"
     seal = kept.with_suffix(".sha256")
     try:
         model = kept.read_bytes()
@@ -86,6 +95,8 @@ def network(source: Source) -> bytes:
     except OSError:
         pass  # not there yet
     model = to_onnx(read_tflite(path), outputs=source.outputs, low=source.low, high=1.0)
+    if quantize:
+        model = quantized(model, read_ranges())
     try:
         kept.parent.mkdir(parents=True, exist_ok=True)
         _replace(kept, model)
@@ -101,14 +112,16 @@ def engine(source: Source, threads: int, runtime: str | None = None) -> Engine:
     Args:
         source: which one.
         threads: CPU threads for one run.
-        runtime: what executes it, as `open_engine` takes it; ONNX Runtime on the CPU by default.
+        runtime: what executes it, as `open_engine` takes it; ONNX Runtime on the CPU by default, and as "auto" without a
+            GPU. Hands are then in 8-bit integers where the processor is made for that.
 
     Raises:
         MissingExtra, PoseError, EngineError: as `network`, or the runtime is not there or cannot execute it.
     """
     try:
-        if runtime is None:
-            return OnnxRuntimeEngine(network(source), threads=threads, device="cpu")
+        if runtime is None or (runtime == AUTO and not gpu_name()):
+            bytewise = source is HAND and is_fast_here()
+            return OnnxRuntimeEngine(network(source, quantize=bytewise), threads=threads, device="cpu")
         return open_engine(network(source), name=Path(source.file).stem, engine=runtime, threads=threads)
     except EngineError as error:
         raise EngineError(f"{Path(source.file).name}: {error}") from error
