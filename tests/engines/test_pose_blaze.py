@@ -15,10 +15,10 @@ from skimage.data import astronaut
 
 from engines.errors import ConfigError, EngineError, PoseError
 from engines.landmarks import PARTS, Landmarks
-from engines.pose.blaze import networks, regions
+from engines.pose.blaze import networks, quantize, regions
 from engines.pose.blaze.convert import to_onnx
 from engines.pose.blaze.detector import ANCHORS, best_person
-from engines.pose.blaze.estimator import BlazePose
+from engines.pose.blaze.estimator import BlazePose, open_networks
 from engines.pose.blaze.regions import Region
 from engines.pose.blaze.smoothing import FRAME_S, LowPass, OneEuro
 from engines.pose.blaze.tflite import dense, mediapipe_folder, read_tflite
@@ -171,6 +171,57 @@ def test_a_wheel_without_the_networks_is_said(tmp_path: Path, monkeypatch: pytes
         PoseError, match=r"does not ship modules/hand_landmark/.*pip install mediapipe==0\.10\.21"
     ):
         networks.network(networks.HAND)
+
+
+# -- hands in bytes --------------------------------------------------------------------------------------------
+
+
+def test_hands_in_bytes_are_where_they_are_in_float32() -> None:
+    if not quantize.is_fast_here():
+        pytest.skip("without VNNI the products of bytes overflow")
+    found = []
+    for runtime in (None, "onnxruntime"):
+        with BlazePose(open_networks(threads=1, runtime=runtime)) as pose:
+            found.append([pose.estimate(image) for image in signing(60)])
+    for side in ("left_hand", "right_hand"):
+        quick, exact = (np.stack([getattr(one, side)[:, :2] for one in each]) for each in found)
+        seen = ~np.isnan(exact[:, 0, 0])
+        assert (seen & ~np.isnan(quick[:, 0, 0])).sum() >= 0.97 * seen.sum()
+        shoulders = np.median([np.linalg.norm(one.pose[11, :2] - one.pose[12, :2]) for one in found[1]])
+        apart = np.linalg.norm(quick - exact, axis=-1)[seen] / shoulders
+        assert 0 < np.nanmedian(apart) < 0.015, side
+
+
+def test_only_processors_that_are_made_for_bytes_get_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    exact, quick = networks.network(networks.HAND), networks.network(networks.HAND, quantize=True)
+    assert len(quick) < 0.6 * len(exact)
+    given: list[bytes] = []
+
+    def opened(model: bytes, **_: object) -> OnnxRuntimeEngine:
+        given.append(model)
+        return OnnxRuntimeEngine(model)
+
+    monkeypatch.setattr(networks, "OnnxRuntimeEngine", opened)
+    monkeypatch.setattr(networks, "open_engine", opened)
+    monkeypatch.setattr(networks, "gpu_name", lambda: "")
+    for features, runtime, expected in (
+        ({"avx2"}, None, exact),
+        ({"avx2", "avx512_vnni"}, None, quick),
+        ({"avx_vnni"}, "auto", quick),
+        ({"avx512_vnni"}, "onnxruntime", exact),
+    ):
+        monkeypatch.setattr(quantize, "processor_features", lambda features=features: frozenset(features))
+        networks.engine(networks.HAND, 1, runtime)
+        assert given.pop() == expected, (features, runtime)
+    networks.engine(networks.RECROP, 1)
+    assert given.pop() == networks.network(networks.RECROP)
+
+
+def test_a_tensor_whose_range_nobody_measured_is_named() -> None:
+    ranges = quantize.read_ranges()
+    del ranges["t104"]
+    with pytest.raises(EngineError, match="no range for 1 of the network's tensors, t104"):
+        quantize.quantized(networks.network(networks.HAND), ranges)
 
 
 # -- regions, smoothing, detector ---------------------------------------------------------------------------------
