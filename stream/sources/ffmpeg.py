@@ -43,7 +43,7 @@ class Address:
     paced: bool = False  # hand out the pictures of a finite source at their own pace
     loop: bool = False  # a finite source starts again at its end, its time going on
 
-    def explain(self, error: Exception, *, timed_out: bool = False) -> SourceError:
+    def explain(self, error: Exception, *, timed_out: bool = False, opened: bool = False) -> SourceError:
         """The error to show for one of PyAV's, whose own text holds the whole address."""
         why = getattr(error, "strerror", None) or type(error).__name__
         if timed_out or isinstance(error, av.error.ExitError | av.error.TimeoutError):
@@ -66,6 +66,8 @@ class Address:
                 return SourceUnreachable(f"{self.name} is in use by another program")
             case _ if self.local:
                 return SourceUnreadable(f"{self.name} cannot be read: {redact(why)}")
+            case _ if opened:
+                return SourceUnreachable(f"the connection to {self.name} is lost: {redact(why)}")
             case _:
                 return SourceUnreachable(f"{self.name} cannot be reached: {redact(why)}")
 
@@ -200,7 +202,7 @@ class FfmpegConnection:
             except av.error.InvalidDataError:
                 self._skip()
             except av.FFmpegError as error:
-                problem = self._address.explain(error)
+                problem = self._address.explain(error, opened=True)
             if problem is not None and not self._finite:
                 raise problem
             self._packets = self._container.demux(self._stream)  # an error ends the old one

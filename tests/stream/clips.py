@@ -51,6 +51,41 @@ def write_clip(
     return path
 
 
+def write_still(path: Path, image: NDArray[np.uint8], seconds: float, *, fps: int = 10) -> Path:
+    """A clip that shows one picture (H, W, 3), of even width and height, all the time."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=fps, options={"qp": "18"})
+        stream.height, stream.width = image.shape[:2]
+        stream.pix_fmt = "yuv420p"
+        for number in range(round(seconds * fps)):
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
+            frame.pts, frame.time_base = number, Fraction(1, fps)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+def write_spoilt(path: Path, good: int, bad: int, *, size: tuple[int, int] = (320, 240)) -> Path:
+    """A live stream in NUT whose first pictures are whole, and whose later packets hold noise instead of pictures."""
+    noise = np.random.default_rng(1)
+    with av.open(str(path), "w", format="nut") as container:
+        stream = container.add_stream("mjpeg", rate=25)
+        stream.width, stream.height = size
+        stream.pix_fmt = "yuvj420p"
+        image = np.full((size[1], size[0], 3), 128, np.uint8)
+        for number in range(good + bad):
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+            frame.pts, frame.time_base = number, Fraction(1, 25)
+            for packet in stream.encode(frame):
+                if number >= good:
+                    spoilt = av.Packet(noise.bytes(packet.size))
+                    spoilt.pts, spoilt.dts, spoilt.time_base = packet.pts, packet.dts, packet.time_base
+                    spoilt.stream = packet.stream
+                    packet = spoilt
+                container.mux(packet)
+    return path
+
+
 def turn_quarter(path: Path) -> None:
     """Mark an MP4 to be shown turned by a quarter clockwise, as phones do: the matrix in its `tkhd` box."""
     data = bytearray(path.read_bytes())

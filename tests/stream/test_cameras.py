@@ -6,6 +6,7 @@ import ctypes
 import errno
 import io
 import json
+import os
 import struct
 from pathlib import Path
 
@@ -114,6 +115,28 @@ def test_a_device_that_cannot_be_asked_is_listed_with_the_reason(machine: tuple[
     cameras = list_cameras(sysfs=sysfs, devices=devices)
     assert cameras[0].trouble == "No such file or directory"
     assert "does not answer as a camera" in cameras[1].trouble  # a plain file takes no ioctl
+
+
+@pytest.mark.parametrize(
+    ("number", "trouble"),
+    [
+        (errno.EACCES, "Permission denied; add yourself to the group `video`"),
+        (errno.EPERM, "Operation not permitted; add yourself to the group `video`"),
+        (errno.EBUSY, "Device or resource busy"),
+    ],
+)
+def test_a_device_that_may_not_be_opened_is_listed_with_what_to_do(
+    number: int, trouble: str, machine: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, flags: int) -> int:
+        raise OSError(number, os.strerror(number), str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", refuse)
+        cameras = list_cameras(sysfs=machine[0], devices=machine[1])
+    assert [(camera.name, camera.modes, camera.trouble) for camera in cameras] == [
+        (name, (), trouble) for name in ("Integrated Camera", "HD Pro Webcam C920", "HD USB Camera")
+    ]
 
 
 @pytest.mark.parametrize(

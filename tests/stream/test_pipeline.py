@@ -5,6 +5,8 @@ from __future__ import annotations
 import shutil
 import threading
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -200,6 +202,55 @@ def test_an_edited_gallery_is_taken_up_at_once_and_whole(
     assert lines, "the ledger must say when the gallery changed"
     assert {Gallery.load(tmp_path / "run" / line.folder).glosses for line in lines} == {("HOUSE", "THANKS")}
     replayed(tmp_path / "run")
+
+
+def test_an_edited_gallery_of_another_encoder_is_refused_by_name_and_the_old_one_keeps_spotting(
+    clips: dict[str, Path], gallery: Path, tmp_path: Path
+) -> None:
+    mine = tmp_path / "mine"
+    shutil.copytree(gallery, mine)
+    edited = Gallery.load(mine).without(["HELLO"])
+    foreign = replace(
+        edited,
+        exemplars={name: replace(one, fingerprint="c0ffee" * 10) for name, one in edited.exemplars.items()},
+    )
+    refused: list[Status] = []
+
+    def edit(pipeline: Pipeline) -> None:
+        def wait(happened: Callable[[Status], bool]) -> Status:
+            for _ in range(600):
+                if pipeline.status is not None and happened(pipeline.status):
+                    return pipeline.status
+                time.sleep(0.05)
+            raise AssertionError(f"it did not happen: {pipeline.status}")
+
+        wait(lambda status: status.fps_processed > 0)
+        foreign.save()
+        refused.append(wait(lambda status: status.state_reason != ""))
+        spotted = len(heard())
+        wait(lambda status: len(heard()) > spotted)
+        edited.save()
+        wait(lambda status: status.glosses == 2 and status.state_reason == "")
+
+    def heard() -> list[Detection]:
+        return [one for one in tuple(seen) if isinstance(one, Detection)]
+
+    seen: list[Message] = []
+    source = open_source(str(clips["HELLO"]), speed="max", loop=True)
+    run_pipeline(source, gallery=mine, record=tmp_path / "run", meanwhile=edit, messages=seen)
+    assert (refused[0].state, refused[0].glosses) == ("live", 3)
+    assert refused[0].state_reason.startswith(
+        f"the edited gallery is not used: the gallery {mine} was made with another {DEFAULT_ENCODERS[0]} encoder "
+        "(c0ffeec0ffee, in use is "
+    )
+    assert f"run `signspot gallery rebuild --gallery {mine}`" in refused[0].state_reason
+    assert {one.gloss for one in heard()} == {"HELLO"}, "the sign that the refused edit lacks"
+    lines = [line for line in read_lines(tmp_path / "run") if isinstance(line, GalleryLine)]
+    kept = [Gallery.load(tmp_path / "run" / line.folder).exemplars for line in lines]
+    assert kept, "the mended edition was taken up"
+    assert all(one.fingerprint != "c0ffee" * 10 for exemplars in kept for one in exemplars.values()), (
+        "a replay must not use what the run refused"
+    )
 
 
 def test_landmarks_and_previews_on_demand(clips: dict[str, Path]) -> None:

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import re
 import signal
 import socket
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from stream.sources import open_source
+from stream.sources.base import SourceChange
 from stream.sources.supervisor import Patience
 from tests.stream import rtsp_server
+from tests.stream.clips import write_clip, write_spoilt
 from tests.stream.watching import Watch, assert_time_never_goes_back, seconds_since
 
 needs_gstreamer = pytest.mark.skipif(bool(rtsp_server.missing()), reason=rtsp_server.missing())
@@ -52,6 +57,40 @@ def listening(reply: bytes | None) -> Iterator[int]:
             each.close()
 
 
+@contextlib.contextmanager
+def streaming(data: bytes, *, hold: bool, greeting: bytes = b"") -> Iterator[int]:
+    """A server that sends these bytes to whoever connects, one after the other, then hangs up, or holds and says no more."""
+    server = socket.create_server(("127.0.0.1", 0))
+    kept: list[socket.socket] = []
+
+    def serve() -> None:
+        while True:
+            try:
+                peer, _ = server.accept()
+            except OSError:  # closed: the test is over
+                return
+            with contextlib.suppress(OSError):
+                peer.sendall(greeting + data)
+            if hold:
+                kept.append(peer)
+            else:
+                peer.close()
+
+    threading.Thread(target=serve, daemon=True).start()
+    try:
+        yield int(server.getsockname()[1])
+    finally:
+        with contextlib.suppress(OSError):
+            server.shutdown(socket.SHUT_RDWR)
+        for each in [server, *kept]:
+            each.close()
+
+
+def first(watch: Watch, state: str) -> SourceChange:
+    """The first change to a state."""
+    return next(change for change in watch.changes if change.state == state)
+
+
 @needs_gstreamer
 def test_a_camera_that_is_killed_and_comes_back_goes_on_as_a_new_connection() -> None:
     port = rtsp_server.free_port()
@@ -68,6 +107,9 @@ def test_a_camera_that_is_killed_and_comes_back_goes_on_as_a_new_connection() ->
         "reconnecting",
         "live",
     ]
+    assert first(watch, "reconnecting").reason.startswith(
+        "the source closed the connection; trying again in "
+    )
     assert watch.changes[-1].state == "ended"
     assert_time_never_goes_back(watch)
     by_connection = {
@@ -78,10 +120,18 @@ def test_a_camera_that_is_killed_and_comes_back_goes_on_as_a_new_connection() ->
     }
     assert by_connection == {0: {(320, 240)}, 1: {(160, 240)}}, "frames of two connections are mixed"
 
-    first, last = [next(f for f in watch.frames if f[3] == 1), [f for f in watch.frames if f[3] == 0][-1]]
-    assert first[1] - last[1] == pytest.approx((first[2] - last[2]) / 1e9, abs=1.5), (
+    after, last = [next(f for f in watch.frames if f[3] == 1), [f for f in watch.frames if f[3] == 0][-1]]
+    assert after[1] - last[1] == pytest.approx((after[2] - last[2]) / 1e9, abs=1.5), (
         "after a reconnect stream seconds continue by the capture clock"
     )
+
+
+def assert_no_picture_since(watch: Watch, patience: Patience) -> None:
+    """The stall is told with how long nothing has come, and again with what is done about it."""
+    told = re.fullmatch(r"no picture for (\d+\.\d) s", first(watch, "stalled").reason)
+    assert told is not None, first(watch, "stalled").reason
+    assert patience.stall_s <= float(told[1]) < patience.stall_s + 3
+    assert first(watch, "reconnecting").reason.startswith(f"{told[0]}; trying again in ")
 
 
 @needs_gstreamer
@@ -94,10 +144,12 @@ def test_a_camera_that_freezes_is_declared_stalled_and_reopened() -> None:
         watch.wait_for_frames(10)
         process.send_signal(signal.SIGSTOP)  # the connection stays open, nothing comes
         frozen_s = time.monotonic()
-        watch.wait(lambda: watch.states[-1] != "live")
+        watch.wait(lambda: "reconnecting" in watch.states)
         assert seconds_since(frozen_s) < 6
         process.send_signal(signal.SIGCONT)
         watch.wait_for_frames(5, connection=1)
+    assert watch.states[:4] == ["connecting", "live", "stalled", "reconnecting"]
+    assert_no_picture_since(watch, QUICK)
     assert_time_never_goes_back(watch)
 
 
@@ -144,8 +196,8 @@ def test_a_server_that_accepts_and_never_answers_is_given_up_and_tried_again() -
 
 
 @pytest.mark.parametrize("scheme", ["rtsp", "http", "tcp"])
-def test_garbage_instead_of_video_is_survived(scheme: str) -> None:
-    patience = Patience(connect_s=2.0, stall_s=0.5, first_retry_s=0.1, longest_retry_s=0.3)
+def test_garbage_instead_of_video_is_survived_and_named(scheme: str) -> None:
+    patience = Patience(connect_s=10.0, stall_s=2.0, first_retry_s=0.1, longest_retry_s=0.3)
     garbage = bytes((7 * number * number + number // 3) % 256 for number in range(20_000))
     with (
         listening(garbage) as port,
@@ -155,3 +207,65 @@ def test_garbage_instead_of_video_is_survived(scheme: str) -> None:
         assert "live" not in watch.states
         stop_s = time.monotonic()
     assert seconds_since(stop_s) < 1.0
+    said = f"{scheme}://127.0.0.1:{port}/cam holds no video that can be read: Invalid data"
+    assert watch.changes[1].reason.startswith(said)
+    assert watch.changes[1].reason.endswith("; trying again in 0.1 s")
+
+
+PATIENT = Patience(connect_s=10.0, stall_s=5.0, first_retry_s=0.1, longest_retry_s=0.2)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "greeting", "said"),
+    [
+        ("tcp", b"", "the source closed the connection"),
+        # HTTP that does not tell a length never ends by itself: to FFmpeg the end is an error
+        (
+            "http",
+            b"HTTP/1.0 200 OK\r\nContent-Type: video/mp2t\r\n\r\n",
+            "the connection to http://127.0.0.1:",
+        ),
+    ],
+)
+def test_a_camera_that_hangs_up_is_told_and_called_again(
+    scheme: str, greeting: bytes, said: str, tmp_path: Path
+) -> None:
+    clip = write_clip(tmp_path / "clip.ts", 50, size=(320, 240)).read_bytes()
+    with (
+        streaming(clip, hold=False, greeting=greeting) as port,
+        Watch(open_source(f"{scheme}://127.0.0.1:{port}/cam", patience=PATIENT)) as watch,
+    ):
+        watch.wait_for_frames(1, connection=1)
+    assert watch.states[:4] == ["connecting", "live", "reconnecting", "live"]
+    reason = first(watch, "reconnecting").reason
+    assert reason.startswith(said)
+    assert "; trying again in " in reason
+    assert "cannot be reached" not in reason, "it was reached"
+    assert_time_never_goes_back(watch)
+
+
+def test_a_stream_that_falls_silent_is_told_as_stalled_and_opened_again(tmp_path: Path) -> None:
+    patience = replace(PATIENT, stall_s=1.0)
+    clip = write_clip(tmp_path / "clip.ts", 50, size=(320, 240)).read_bytes()
+    with (
+        streaming(clip, hold=True) as port,
+        Watch(open_source(f"tcp://127.0.0.1:{port}", patience=patience)) as watch,
+    ):
+        watch.wait_for_frames(1, connection=1)
+    assert watch.states[:5] == ["connecting", "live", "stalled", "reconnecting", "live"]
+    assert_no_picture_since(watch, patience)
+    assert_time_never_goes_back(watch)
+
+
+def test_a_stream_that_turns_to_garbage_is_told_and_opened_again(tmp_path: Path) -> None:
+    """Two seconds of noise end a connection: a new one may begin with what the decoder lacks."""
+    data = write_spoilt(tmp_path / "spoilt.nut", good=30, bad=100).read_bytes()
+    with (
+        streaming(data, hold=True) as port,
+        Watch(open_source(f"tcp://127.0.0.1:{port}", patience=PATIENT)) as watch,
+    ):
+        watch.wait_for_frames(1, connection=1)
+    assert watch.states[:4] == ["connecting", "live", "reconnecting", "live"]
+    said = f"tcp://127.0.0.1:{port}: 50 pictures in a row cannot be decoded; trying again in "
+    assert first(watch, "reconnecting").reason.startswith(said)
+    assert watch.source.discarded()["undecodable"] >= 50
