@@ -229,6 +229,7 @@ def test_an_edited_gallery_of_another_encoder_is_refused_by_name_and_the_old_one
         refused.append(wait(lambda status: status.state_reason != ""))
         spotted = len(heard())
         wait(lambda status: len(heard()) > spotted)
+        assert {one.gloss for one in heard()[spotted:]} == {"HELLO"}, "the sign that the refused edit lacks"
         edited.save()
         wait(lambda status: status.glosses == 2 and status.state_reason == "")
 
@@ -244,7 +245,6 @@ def test_an_edited_gallery_of_another_encoder_is_refused_by_name_and_the_old_one
         "(c0ffeec0ffee, in use is "
     )
     assert f"run `signspot gallery rebuild --gallery {mine}`" in refused[0].state_reason
-    assert {one.gloss for one in heard()} == {"HELLO"}, "the sign that the refused edit lacks"
     lines = [line for line in read_lines(tmp_path / "run") if isinstance(line, GalleryLine)]
     kept = [Gallery.load(tmp_path / "run" / line.folder).exemplars for line in lines]
     assert kept, "the mended edition was taken up"
