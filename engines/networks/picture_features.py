@@ -297,11 +297,27 @@ def _through(pair: nn.Sequential, x: Tensor, size: int, past: Tensor) -> tuple[T
     return pair[1](x), size, new
 
 
+QUARTERS = 4
+
+
+def _quarters(x: Tensor, size: int) -> Tensor:
+    """The most (N, 4 C, T) in each quarter of pictures (N, C, T, H * W), H = W = `size`; a middle row is in both halves."""
+    half = (size + 1) // 2  # ONNX would round -size // 2 towards zero
+    rows = x.reshape(len(x), x.shape[1], -1, size, size)  # ticks are free in what is exported
+    parts = [
+        rows[..., down, across].amax((3, 4))
+        for down in (slice(half), slice(size - half, size))
+        for across in (slice(half), slice(size - half, size))
+    ]
+    return torch.cat(parts, 1)
+
+
 class ResNet2Plus1D(nn.Module):
     """The first four stages (stem, layers 1 to 3) of R(2+1)D-18, causal: clips to a row for every four ticks.
 
-    Its third and fourth stage each halve the rate, so that T pictures become T/4 rows, and a linear layer brings the 256
-    channels to `DIMENSION`. Convolutions over time see the past alone in both forms of the transcript network.
+    Its third and fourth stage each halve the rate, so that T pictures become T/4 rows. A row has `DIMENSION` values, the
+    most of its 256 channels in each quarter of the picture: in a mean over all of it a hand is lost, which is 1% of it.
+    Convolutions over time see the past alone in both forms of the transcript network.
     """
 
     def __init__(self, width: float = 1.0) -> None:
@@ -318,8 +334,7 @@ class ResNet2Plus1D(nn.Module):
         self.layer1 = nn.ModuleList([ClipBlock(sizes[0], sizes[0], 1), ClipBlock(sizes[0], sizes[0], 1)])
         self.layer2 = nn.ModuleList([ClipBlock(sizes[0], sizes[1], 2), ClipBlock(sizes[1], sizes[1], 1)])
         self.layer3 = nn.ModuleList([ClipBlock(sizes[1], sizes[2], 2), ClipBlock(sizes[2], sizes[2], 1)])
-        self.dimension = channels(DIMENSION, width)
-        self.project = nn.Linear(sizes[2], self.dimension)
+        self.dimension = QUARTERS * sizes[2]
 
     def start(self, count: int, size: int) -> tuple[Tensor, ...]:
         """What its convolutions over time know before the first picture of `size` x `size`: nothing."""
@@ -346,8 +361,7 @@ class ResNet2Plus1D(nn.Module):
             x, size, some = cast(ClipBlock, block).step(x, size, pasts[at : at + 2])
             new += some
             at += 2
-        found: Tensor = self.project(x.mean(3).transpose(1, 2))
-        return found, tuple(new)
+        return _quarters(x, size).transpose(1, 2), tuple(new)
 
 
 # -- in front of the transcript network --------------------------------------------------------------------------
@@ -384,8 +398,7 @@ class Front(nn.Module):
             CheckpointError: a layer is missing, or has another shape.
         """
         own = self.trunk.state_dict()
-        fresh = {"project.weight", "project.bias"}  # ours alone
-        named = {name: one for name, one in own.items() if not name.endswith(COUNTERS) and name not in fresh}
+        named = {name: one for name, one in own.items() if not name.endswith(COUNTERS)}
         wrong = [
             name
             for name, one in named.items()
