@@ -238,19 +238,13 @@ def test_an_edited_gallery_of_another_encoder_is_refused_by_name_and_the_old_one
 
     seen: list[Message] = []
     source = open_source(str(clips["HELLO"]), speed="max", loop=True)
-    run_pipeline(source, gallery=mine, record=tmp_path / "run", meanwhile=edit, messages=seen)
+    run_pipeline(source, gallery=mine, meanwhile=edit, messages=seen)
     assert (refused[0].state, refused[0].glosses) == ("live", 3)
     assert refused[0].state_reason.startswith(
         f"the edited gallery is not used: the gallery {mine} was made with another {DEFAULT_ENCODERS[0]} encoder "
         "(c0ffeec0ffee, in use is "
     )
     assert f"run `signspot gallery rebuild --gallery {mine}`" in refused[0].state_reason
-    lines = [line for line in read_lines(tmp_path / "run") if isinstance(line, GalleryLine)]
-    kept = [Gallery.load(tmp_path / "run" / line.folder).exemplars for line in lines]
-    assert kept, "the mended edition was taken up"
-    assert all(one.fingerprint != "c0ffee" * 10 for exemplars in kept for one in exemplars.values()), (
-        "a replay must not use what the run refused"
-    )
 
 
 def test_landmarks_and_previews_on_demand(clips: dict[str, Path]) -> None:
