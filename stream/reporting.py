@@ -84,7 +84,7 @@ class Reporter:
         detection = self._stamper.stamp(
             Detection,
             segment=self._segment,
-            id=f"{self._segment}-{self._sent}",
+            id=f"{self._stamper.stream}-{self._segment}-{self._sent}",
             gloss=spotted.gloss,
             score=spotted.score,
             confidence=spotted.confidence,

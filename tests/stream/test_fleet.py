@@ -93,7 +93,15 @@ def of(messages: Sequence[Message], stream: str) -> list[Message]:
 
 
 def same_but_for_the_name(ours: Sequence[Message], alone: Sequence[Message]) -> list[str]:
-    return list(differences([msgspec.structs.replace(one, stream="test") for one in ours], alone))
+    return list(differences([renamed(one, "test") for one in ours], alone))
+
+
+def renamed(message: Message, name: str) -> Message:
+    """The message as a stream of another name says it."""
+    other = msgspec.structs.replace(message, stream=name)
+    if isinstance(other, Detection):
+        other = msgspec.structs.replace(other, id=other.id.replace(message.stream, name, 1))
+    return other
 
 
 def test_two_streams_say_what_each_says_alone(gallery: Path) -> None:
@@ -118,6 +126,8 @@ def test_two_streams_say_what_each_says_alone(gallery: Path) -> None:
             range(sum(isinstance(one, Status) for one in mine))
         ), "each stream counts its own messages"
     assert len({message.epoch for message in messages}) == 1, "one start of one process"
+    ids = [one.id for one in messages if isinstance(one, Detection)]
+    assert len(set(ids)) == len(ids) == 2, "unique within the epoch, whichever stream it is"
 
 
 def test_a_stream_that_crashes_leaves_the_other_as_it_was(gallery: Path) -> None:
