@@ -34,7 +34,7 @@ class RunnerUp(msgspec.Struct, frozen=True, kw_only=True):
 class Detection(Event, frozen=True, kw_only=True):
     """One sign was spotted; sent once, when it is sure."""
 
-    id: str  # unique within the epoch
+    id: str  # unique within the epoch, over all of its streams
     gloss: str
     score: float  # fused cosine at the peak, -1..1
     confidence: float  # 0..1, calibrated
@@ -143,10 +143,10 @@ class LandmarksEvent(Event, frozen=True, kw_only=True):
 
 
 class Preview(Event, frozen=True, kw_only=True):
-    """A picture of what the camera sees, at most 10 a second."""
+    """A small picture of what the camera sees, at most 10 a second; none while the camera gives no new one."""
 
     pts_s: float
-    jpeg: bytes
+    jpeg: bytes  # at most 320 pixels wide
 
 
 Message = Detection | Hypothesis | Status | LandmarksEvent | Preview

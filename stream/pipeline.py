@@ -15,8 +15,6 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import cv2
-
 from engines.encoders import Encoder
 from engines.errors import GalleryError, SignspotError
 from engines.pose.base import PoseEstimator
@@ -36,6 +34,7 @@ from stream.frame import Frame
 from stream.gallery import Gallery, GalleryWatcher
 from stream.latency import Meter, ProcessCost, Rate, StageMeters, percentiles
 from stream.ledger import EndLine, FrameLine, GalleryLine, LedgerWriter, StartLine
+from stream.preview import preview_jpeg
 from stream.publisher import Stamper
 from stream.reporting import Reporter
 from stream.ring import FrameRing, RingReader
@@ -61,7 +60,7 @@ class Options:
     """What a run may turn on."""
 
     landmarks: bool = False  # publish the landmarks of every tick
-    preview: bool = False  # publish a JPEG, at most 10 a second
+    preview: bool = False  # publish a small JPEG, at most 10 a second
     mirrored: bool = False  # the camera's picture is mirrored
 
 
@@ -480,14 +479,14 @@ class Pipeline:
 
     def _preview_loop(self) -> None:
         reader = self._ring.reader(blocking=False)
+        sent: Frame | None = None
         while not self._stopping.wait(PREVIEW_S) and not reader.done:
             frame = reader.latest()
-            if frame is None:
+            if frame is None or frame is sent:  # nothing new: the source stalls, or has ended
                 continue
-            _, jpeg = cv2.imencode(".jpg", cv2.cvtColor(frame.image, cv2.COLOR_RGB2BGR))
-            self._send(
-                self._stamper.stamp(Preview, segment=self._segment, pts_s=frame.pts_s, jpeg=jpeg.tobytes())
-            )
+            sent = frame
+            jpeg = preview_jpeg(frame.image)
+            self._send(self._stamper.stamp(Preview, segment=self._segment, pts_s=frame.pts_s, jpeg=jpeg))
 
     # -- ledger ----------------------------------------------------------------------------------------------
 

@@ -22,7 +22,7 @@ Encoding = Literal["msgpack", "json"]
 AnyEvent = TypeVar("AnyEvent", bound=Event)
 
 QUEUED_MESSAGES = 256
-"""Per subscriber; what exceeds it is dropped for that subscriber alone. At 60 kB a preview this is 15 MB at most."""
+"""Per subscriber; what exceeds it is dropped for that subscriber alone. At 15 kB a preview this is 4 MB at most."""
 LINGER_MS = 300
 """How long closing may take to hand the last messages over; Ctrl-C has to stop within a second."""
 HEARTBEAT_MS, DEAD_MS = 5_000, 15_000
