@@ -139,7 +139,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     keep.add_argument(
         "--show", action="store_true", help="open a window a stream with the video, skeleton and scores"
     )
-    keep.add_argument("--quiet", action="store_true", help="print nothing but errors")
+    keep.add_argument(
+        "--quiet",
+        action="store_true",
+        help="print nothing but errors (on standard error, as is the port that --publish tcp://...:* has picked)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -227,9 +231,9 @@ def run_sources(
         sinks: list[Callable[[Message], None]] = [publisher.send]
         if args.record is not None:
             sinks.append(stack.enter_context(Recorder(args.record)).write)
-        notes = [
-            f"publishing on {publisher.endpoint}; listen with: signspot listen --connect {publisher.endpoint}"
-        ]
+        notes = [_where(publisher.endpoint, args.keys)]
+        if args.quiet and args.publish.endswith((":*", ":0")):
+            sys.stderr.write(f"{notes[0]}\n")  # nobody could find it otherwise
         if not args.gallery:
             notes.append("no --gallery: nothing can be spotted; teach signs with `signspot enrol`")
         view = None if args.quiet else stack.enter_context(TerminalView(streams=list(sources)))
@@ -284,6 +288,15 @@ def run_sources(
     for name, error in failures.items():
         sys.stderr.write(f"signspot: {name}: {_told(error)}\n")
     return 1 if failures else 0
+
+
+def _where(endpoint: str, keys: Path | None) -> str:
+    """Where messages are published, and how to listen on this machine."""
+    connect = endpoint.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
+    words = f"signspot listen --connect {connect}"
+    if keys is not None:
+        words += f" --keys {keys}/for-clients/NAME"
+    return f"publishing on {endpoint}; listen with: {words}"
 
 
 def _file_of(source: Source) -> Path | None:
