@@ -8,7 +8,7 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -59,7 +59,7 @@ class SlowPose:
 class Playlist:
     """A source that plays clips one after the other, each as a new connection, as a camera that was reconnected."""
 
-    def __init__(self, clips: Sequence[Path], *, realtime: bool) -> None:
+    def __init__(self, clips: Iterable[Path], *, realtime: bool) -> None:
         self._clips, self._realtime = clips, realtime
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
