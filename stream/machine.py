@@ -13,7 +13,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -33,6 +33,8 @@ Verdict = Literal["ok", "absent", "failed"]
 TRIAL_FRAMES = 40
 WARM_UP_FRAMES = 10
 PROBE_S = 20.0
+RTX_CAPABILITIES = ("7.5", "8.6", "8.9", "12.0", "12.1")
+"""CUDA compute capabilities that TensorRT for RTX 1.5 runs on, by NVIDIA's support matrix."""
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
@@ -150,27 +152,46 @@ def cameras() -> Iterator[Finding]:
         )
 
 
+class Card(msgspec.Struct, frozen=True, kw_only=True):
+    """An NVIDIA GPU, in its driver's words."""
+
+    name: str
+    driver: str
+    memory: str
+    capability: str  # CUDA's, as "8.9"
+
+
+def _cards() -> list[Card]:
+    """The NVIDIA GPUs that answer."""
+    query = ["--query-gpu=name,driver_version,memory.total,compute_cap", "--format=csv,noheader"]
+    rows = [
+        [part.strip() for part in line.split(",")]
+        for line in (_output(["nvidia-smi", *query]) or "").splitlines()
+    ]
+    return [
+        Card(name=row[0], driver=row[1], memory=row[2], capability=row[3]) for row in rows if len(row) == 4
+    ]
+
+
 def gpu() -> Iterator[Finding]:
     """NVIDIA GPUs, as the driver tells."""
-    program = shutil.which("nvidia-smi")
-    query = ["--query-gpu=name,driver_version,memory.total,compute_cap", "--format=csv,noheader"]
-    told = _output([program, *query]) if program else None
-    for line in (told or "").splitlines():
-        name, driver, memory, capability = (part.strip() for part in line.split(","))
-        found = f"driver {driver}, {memory}, compute capability {capability}"
-        yield Finding(area="GPU", name=name, verdict="ok", found=found)
-    if not told:
+    cards = _cards()
+    for card in cards:
+        found = f"driver {card.driver}, {card.memory}, compute capability {card.capability}"
+        yield Finding(area="GPU", name=card.name, verdict="ok", found=found)
+    if not cards:
         yield Finding(
             area="GPU",
             name="NVIDIA GPU",
             verdict="absent",
-            found="nvidia-smi does not answer" if program else "none (no nvidia-smi)",
+            found="nvidia-smi does not answer" if shutil.which("nvidia-smi") else "none (no nvidia-smi)",
             advice="none is needed: everything runs on the CPU",
         )
 
 
 def runtimes() -> Iterator[Finding]:
     """What can execute networks."""
+    cards = _cards()
     try:
         import onnxruntime
 
@@ -181,9 +202,7 @@ def runtimes() -> Iterator[Finding]:
             name="ONNX Runtime",
             verdict="ok",
             found=f"{onnxruntime.__version__}, providers {', '.join(providers)}; in use",
-            advice=""
-            if cuda or not shutil.which("nvidia-smi")
-            else "for the GPU: pip install onnxruntime-gpu",
+            advice="" if cuda or not cards else "for the GPU: pip install onnxruntime-gpu",
             needed=True,
         )
     except ImportError as error:
@@ -205,6 +224,7 @@ def runtimes() -> Iterator[Finding]:
         verdict="ok" if rtx else "absent",
         found=(f"{rtx} is installed; " if rtx else "not installed; ")
         + "for `--engine tensorrt-rtx`: compiled, never executed (networks were built where there was no RTX GPU)",
+        advice="" if rtx or not cards else _rtx_advice(cards),
     )
     full = _version("tensorrt")
     yield Finding(
@@ -221,6 +241,17 @@ def runtimes() -> Iterator[Finding]:
         found=f"{torch or 'not installed'}; for training, and in the live path for `--engine torch` alone",
         advice="" if torch else "to train: pip install '.[train]'",
     )
+
+
+def _rtx_advice(cards: Sequence[Card]) -> str:
+    able = [card for card in cards if card.capability in RTX_CAPABILITIES]
+    needs = f"it runs on compute capability {', '.join(RTX_CAPABILITIES)}"
+    if able:
+        return (
+            f"for the GPU: pip install tensorrt-rtx-cu13 ({needs}; {able[0].name} has {able[0].capability})"
+        )
+    others = ", ".join(f"{card.name} has {card.capability}" for card in cards)
+    return f"not for this GPU: {needs}, and {others}; on another card: pip install tensorrt-rtx-cu13"
 
 
 MODELS = {

@@ -127,10 +127,45 @@ def test_cameras_are_listed_with_their_modes(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_gpu_is_told_as_the_driver_tells_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    program = tmp_path / "nvidia-smi"
-    program.write_text("#!/bin/sh\necho 'NVIDIA GeForce RTX 4070, 570.86.10, 12282 MiB, 8.9'\n")
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    _driver_that_says(monkeypatch, tmp_path, "NVIDIA GeForce RTX 4070, 570.86.10, 12282 MiB, 8.9")
     (gpu,) = machine.gpu()
     assert gpu.name == "NVIDIA GeForce RTX 4070"
     assert "12282 MiB" in gpu.found
+
+
+@pytest.mark.parametrize(
+    ("card", "begins"),
+    [
+        # The capabilities are those of NVIDIA's support matrix for TensorRT for RTX 1.5.
+        ("NVIDIA GeForce RTX 4070, 570.86.10, 12282 MiB, 8.9", "for the GPU: pip install tensorrt-rtx-cu13"),
+        ("NVIDIA GeForce RTX 5090, 580.1, 32607 MiB, 12.0", "for the GPU: pip install tensorrt-rtx-cu13"),
+        ("NVIDIA H200, 580.1, 143771 MiB, 9.0", "not for this GPU"),  # Hopper is no RTX
+    ],
+)
+def test_tensorrt_for_rtx_is_advised_for_the_cards_that_it_runs_on(
+    card: str, begins: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    _driver_that_says(monkeypatch, tmp_path, card)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)  # whatever is installed here
+    advice = {finding.name: finding.advice for finding in machine.runtimes()}["TensorRT for RTX"]
+    assert advice.startswith(begins)
+    assert "compute capability 7.5, 8.6, 8.9, 12.0" in advice
+    name, _, _, capability = card.split(", ")
+    assert f"{name} has {capability}" in advice
+
+
+@pytest.mark.parametrize("text", ["", "No devices were found"])  # a driver without a card says so in words
+def test_without_a_gpu_nothing_is_advised_for_one(
+    text: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    _driver_that_says(monkeypatch, tmp_path, text)
+    (gpu,) = machine.gpu()
+    assert (gpu.verdict, gpu.found) == ("absent", "nvidia-smi does not answer")
+    assert not any("GPU" in finding.advice for finding in machine.runtimes())
+
+
+def _driver_that_says(monkeypatch: pytest.MonkeyPatch, folder: Path, text: str) -> None:
+    program = folder / "nvidia-smi"
+    program.write_text(f"#!/bin/sh\necho '{text}'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder), prepend=":")
