@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -96,7 +98,8 @@ class Measurement:
     processing_ms: Percentiles
     warm_up_ms: Percentiles | None  # the same in the first second
     block_p50_ms: tuple[float, ...]  # medians of processing_ms in ten parts of the steady state
-    first_tick_s: float  # from the start to the first finished tick
+    first_tick_s: float  # from the start of the streams to the first finished tick
+    start_up_s: float  # from the start of the process, imports and models included, to the same tick
     cpu_ms_per_tick: float
     peak_rss_mib: float  # highest sample
     rss_growth_mb: (
@@ -213,6 +216,7 @@ def _summary(
     pipelines: Sequence[Pipeline],
 ) -> Measurement:
     first_ns = max(log.done_ns[0] for log in logs)
+    earliest_ns = min(log.done_ns[0] for log in logs)
     done = np.concatenate([np.array(log.done_ns) for log in logs])
     processing = np.concatenate([np.array(log.processing_ms[: len(log.done_ns)]) for log in logs])
     order = np.argsort(done, kind="stable")
@@ -246,7 +250,8 @@ def _summary(
         block_p50_ms=tuple(
             float(np.median(block)) for block in np.array_split(processing[steady], BLOCKS) if len(block)
         ),
-        first_tick_s=(min(log.done_ns[0] for log in logs) - start_ns) / 1e9,
+        first_tick_s=(earliest_ns - start_ns) / 1e9,
+        start_up_s=process_age_s() - _since_s(earliest_ns),
         cpu_ms_per_tick=(last.cpu_s - warm.cpu_s) * 1e3 / ticks if ticks > 0 else float("nan"),
         peak_rss_mib=max(s.rss_mb for s in samples),
         rss_growth_mb=growth,
@@ -267,6 +272,14 @@ def _rate(log: TickLog, first_ns: int) -> float:
     steady = done_s[done_s > WARM_UP_S]
     steady = steady if len(steady) > 1 else done_s
     return float((len(steady) - 1) / max(steady[-1] - steady[0], 1e-9))
+
+
+def process_age_s() -> float:
+    """Seconds since this process was started, before Python's first line ran."""
+    if sys.platform == "linux":  # psutil reckons from the boot in whole seconds; this is right to 0.01
+        started = Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19]
+        return time.clock_gettime(time.CLOCK_BOOTTIME) - int(started) / os.sysconf("SC_CLK_TCK")
+    return time.time() - float(psutil.Process().create_time())
 
 
 def _since_s(then_ns: int) -> float:

@@ -35,7 +35,7 @@ FIGURES = (
     ("dropped_warm_up", "frames dropped in the first second"),
     ("dropped", "frames dropped after it"),
     ("cpu_ms_per_tick", "ms of CPU a tick, all threads"),
-    ("first_tick_s", "s from the start to the first finished tick"),
+    ("first_tick_s", "s from the start of the streams to the first finished tick"),
     ("peak_rss_mib", "MiB at most"),
     ("rss_growth_mb", "MiB grown after the first minute"),
     ("latency_growth_ms", "ms by which the last minute's latency (p50) exceeds the second's"),
@@ -52,6 +52,8 @@ def show(console: Console, report: Mapping[str, Any]) -> None:
         f"{report['source']} on {machine['cores']} cores of {machine['cpu']}; encoders on {machine['device']}, "
         f"{machine['runtime']}; pose: {report['pose']}"
     )
+    started = "s from the start of the process to the first finished tick (start-up)"
+    console.print(f"{report['start_up_s']:10.4g} {started}")
     runs = report["runs"]
     for run in runs:
         _show_run(console, report, run, alone=len(runs) == 1)
