@@ -16,7 +16,6 @@ from engines.errors import SignspotError
 from engines.landmarks import PARTS, LandmarkTrack
 from engines.pose.base import PoseEstimator
 from stream.frame import Frame
-from stream.tracks import track_of, track_of_frames
 
 Array = NDArray[np.float32]
 
@@ -141,6 +140,8 @@ def landmarks_of_sentence(
         raise CorpusError(f"sentence {sentence.id} has neither landmarks nor video nor frames in its corpus")
     if sentence.media.suffix == ".npz":
         return read_track(sentence.media)
+    from stream.tracks import track_of, track_of_frames  # PyAV, which a bare GPU machine need not have
+
     if sentence.media.is_dir():
         return track_of_frames(frames_of(sentence.media, fps), name=str(sentence.media), estimator=estimator)
     return track_of(sentence.media, estimator=estimator)

@@ -18,7 +18,6 @@ from calibration.synthesis.landmarks import Camera, Noise
 from calibration.synthesis.lexicon import SignForm
 from calibration.synthesis.motion import Act, idle_act, perform
 from calibration.synthesis.performance import Performance, Signer
-from calibration.synthesis.small_video import write_small_video
 
 FIRST_SIGNER = {"train": 400, "dev": 710_000, "test": 810_000}
 SIGNERS = {"train": 40, "dev": 8, "test": 12}
@@ -87,6 +86,8 @@ def make_random_corpus(
                 camera = Camera.draw(own, body_of(performance.signer))
                 keep_seen(path, performance, camera, noise=noise, seed=int(own.integers(2**31)))
                 if video is not None and side is not None:
+                    from calibration.synthesis.small_video import write_small_video  # PyAV, for videos alone
+
                     write_small_video(performance, video, side=side, seed=int(own.integers(2**31)))
             made.append(Sentence(id=path.stem, glosses=text, signer=signer, frames=len(read_track(path))))
             if progress is not None:
