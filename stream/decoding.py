@@ -41,9 +41,10 @@ class SearchOptions:
     width: int = 32  # hypotheses that are kept
     candidates: int = 40  # glosses that are considered at each step, the most probable ones
     weight: float = 0.5  # of the language model, where there is one
-    bonus: float = (
-        0.5  # log-probability that every gloss is given: it outweighs the language model's dislike of length
-    )
+    bonus: float = 0.5  # log-probability that every gloss is given
+    model_bonus: float = 1.5
+    """The same, with a language model: it outweighs that every gloss more makes a sentence less probable. With bonuses of 0.5 in
+    all a trigram took PHOENIX's 100 glosses from 8.2 to 9.8 WER on dev, by leaving out; with 2.0 to 6.4."""
 
     def __post_init__(self) -> None:
         if self.width < 1 or self.candidates < 1:
@@ -107,6 +108,7 @@ class GlossDecoder:
         self._start_s, self._step = start_s, 0
         self._automaton = Automaton.none() if model is None else model.automaton(self._glosses)
         self._weight = self._options.weight if model is not None else 0.0
+        self._bonus = self._options.bonus + (self._options.model_bonus if model is not None else 0.0)
         width = self._options.width
         self._taken = np.full((width, len(self._glosses) + 1), -1, np.int64)
         self._beam, self._next = _beam(width), _beam(width)
@@ -165,7 +167,7 @@ class GlossDecoder:
             self._make_room()
             self._count = advance(
                 row, self._step, self._candidates(row), self._tree, self._beam, self._count, self._next,
-                self._records, self._sizes, self._automaton.arcs, self._weight, self._options.bonus, self._taken,
+                self._records, self._sizes, self._automaton.arcs, self._weight, self._bonus, self._taken,
             )  # fmt: skip
             self._beam, self._next = self._next, self._beam
             self._step += 1

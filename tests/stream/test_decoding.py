@@ -100,7 +100,9 @@ def by_hand(labels: Labels, *, ended: bool) -> float:
 def test_a_language_model_ranks_as_over_all_alignments(ended: bool) -> None:
     log_probabilities = rows(np.random.default_rng(11), 5, 3)
     decoder = GlossDecoder(
-        "ABC", model=BIGRAMS, options=SearchOptions(width=1200, candidates=9, weight=0.7, bonus=0.4)
+        "ABC",
+        model=BIGRAMS,
+        options=SearchOptions(width=1200, candidates=9, weight=0.7, bonus=0.3, model_bonus=0.1),
     )
     decoder.accept(log_probabilities)
     hypotheses = decoder.best(10_000, ended=ended)
