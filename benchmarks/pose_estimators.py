@@ -13,7 +13,7 @@ import json
 import os
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ from engines.processor import processor_name
 WARM_UP = 10  # frames of a clip that are not timed
 UPPER_BODY = 25  # landmarks of the body above the knees
 HANDS = ("left_hand", "right_hand")
+BLAZE = ("blaze, 1 thread", "blaze, 2 threads")
 
 
 def main() -> None:
@@ -49,6 +50,7 @@ def main() -> None:
     }
     wall_ms: dict[str, list[float]] = {name: [] for name in runs}
     cpu_ms: dict[str, list[float]] = {name: [] for name in runs}
+    both: list[bool] = []  # hands, of each frame that is timed
     apart: dict[str, list[NDArray[np.float64]]] = {"pose": [], **{hand: [] for hand in HANDS}}
     seen = dict.fromkeys(HANDS, 0)
     kept = dict.fromkeys(HANDS, 0)
@@ -68,6 +70,10 @@ def main() -> None:
                         wall_ms[name].append((time.perf_counter() - wall) * 1e3)
                         cpu_ms[name].append((time.process_time() - cpu) * 1e3)
                 frames += 1
+                if number >= WARM_UP:
+                    both.append(
+                        all(found[name].has(hand) for name in ("holistic", BLAZE[1]) for hand in HANDS)
+                    )
                 _compare(found["holistic"], found["blaze, 2 threads"], apart, seen, kept)
     result = {
         "command": f"python benchmarks/pose_estimators.py {' '.join(video.name for video in args.videos)}",
@@ -82,16 +88,8 @@ def main() -> None:
             if len(values := np.concatenate(rows or [np.zeros(0)]))
         },
         "hand_found_where_holistic_finds_it": round(sum(kept.values()) / max(1, sum(seen.values())), 4),
-        "wall_ms": {name: _spread(values) for name, values in wall_ms.items()},
-        "cpu_ms": {name: _spread(values) for name, values in cpu_ms.items()},
-        "ratios": {
-            f"{ours} / {theirs}": {
-                "wall": round(float(np.median(wall_ms[ours]) / np.median(wall_ms[theirs])), 3),
-                "cpu": round(float(np.median(cpu_ms[ours]) / np.median(cpu_ms[theirs])), 3),
-            }
-            for ours in ("blaze, 1 thread", "blaze, 2 threads")
-            for theirs in ("holistic (official)", "holistic")
-        },
+        "all_frames": _times(wall_ms, cpu_ms, np.ones(len(both), np.bool_)),
+        "both_hands_tracked": _times(wall_ms, cpu_ms, np.array(both)),
     }
     print(json.dumps(result, indent=1))
     if args.output:
@@ -120,7 +118,29 @@ def _compare(
             apart[part].append(np.linalg.norm(away, axis=1) / shoulders)
 
 
-def _spread(values: list[float]) -> dict[str, float]:
+def _times(
+    wall_ms: Mapping[str, list[float]], cpu_ms: Mapping[str, list[float]], chosen: NDArray[np.bool_]
+) -> dict[str, Any]:
+    """Of some of the frames: how many, what each estimator takes, and how many times Holistic's time blaze takes."""
+    wall, cpu = (
+        {name: np.array(rows)[chosen] for name, rows in times.items()} for times in (wall_ms, cpu_ms)
+    )
+    return {
+        "frames": int(chosen.sum()),
+        "wall_ms": {name: _spread(values) for name, values in wall.items()},
+        "cpu_ms": {name: _spread(values) for name, values in cpu.items()},
+        "ratios": {
+            f"{ours} / {theirs}": {
+                kind: round(float(np.median(times[ours]) / np.median(times[theirs])), 3)
+                for kind, times in (("wall", wall), ("cpu", cpu))
+            }
+            for ours in BLAZE
+            for theirs in ("holistic (official)", "holistic")
+        },
+    }
+
+
+def _spread(values: NDArray[np.float64]) -> dict[str, float]:
     return {
         "median": round(float(np.median(values)), 2),
         "p95": round(float(np.percentile(values, 95)), 2),

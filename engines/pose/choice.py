@@ -103,7 +103,8 @@ def family(estimator: str) -> str:
     """What estimators have in common whose landmarks may stand side by side in a gallery.
 
     Blaze runs Holistic's networks by Holistic's rules: on the StartASL sentences their landmarks differ by 0.03% (body) and
-    0.07% (hands) of the shoulders' width (median; benchmarks/pose_estimators.py), far less than two frames of the same pose do.
+    0.45% (hands in bytes; 0.07% in float32) of the shoulders' width (median; benchmarks/pose_estimators.py), less than two frames of
+    the same pose do.
     """
     head, dash, rest = estimator.partition("-")
     return f"{HOLISTIC}{dash}{rest}" if head in (BLAZE, FACE) else estimator
