@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -24,11 +25,13 @@ from stream.events import (
     Status,
     from_float16,
 )
+from stream.frame import Frame
 from stream.gallery import Gallery
 from stream.ledger import FrameLine, GalleryLine, read_lines
 from stream.pipeline import Options, Pipeline
 from stream.replay import differences
 from stream.sources import open_source
+from stream.sources.base import Source, SourceChange
 from tests.stream.running import (
     GLOSSES,
     Flickering,
@@ -39,6 +42,24 @@ from tests.stream.running import (
     run_pipeline,
     said,
 )
+
+POSE_WITH_HEAD_ROOM_MS = 45.0
+"""Of the 120 between two thinned frames: with more it is right to stay at half the pose rate (0.425 of the time)."""
+
+
+class Thinned:
+    """A source of which every n-th frame is delivered, so that a busy machine has head-room for them."""
+
+    def __init__(self, source: Source) -> None:
+        self.every = 1
+        self._source = source
+        self.name, self.realtime = source.name, source.realtime
+        self.discarded, self.stop = source.discarded, source.stop
+
+    def start(self, on_frame: Callable[[Frame], None], on_change: Callable[[SourceChange], None]) -> None:
+        self._source.start(
+            lambda frame: on_frame(frame) if frame.index % self.every == 0 else None, on_change
+        )
 
 
 @pytest.fixture(scope="module")
@@ -96,32 +117,46 @@ def test_real_time_and_full_speed_say_the_same(gallery: Path, clips: dict[str, P
     assert all(value is not None and value > 0 for value in lag)
 
 
-def test_a_run_with_drops_and_degradation_repeats_to_the_bit(gallery: Path, tmp_path: Path) -> None:
-    """A machine that needs 120 ms a pose drops frames and steps down; the replay obeys its ledger."""
-    levels: list[int] = []
+@pytest.mark.timeout(400)
+def test_a_run_that_gives_up_quality_and_takes_it_back_repeats_to_the_bit(
+    gallery: Path, tmp_path: Path
+) -> None:
+    """A machine that needs 120 ms a pose drops frames and steps down; free again it goes back to full quality."""
 
     def watch(pipeline: Pipeline) -> None:
-        deadline = time.monotonic() + 40
-        while time.monotonic() < deadline and (
-            pipeline.status is None or pipeline.status.degradation.level < 2
-        ):
-            time.sleep(0.2)
-        assert pipeline.status is not None
-        levels.append(pipeline.status.degradation.level)
-        assert "too slow" in pipeline.status.degradation.reason
-        assert pipeline.status.frames_dropped["overwritten"] > 0
-        pose.extra_s = 0.0
-        time.sleep(4.0)
+        def wait(happened: Callable[[Status], bool], within_s: float) -> Status | None:
+            deadline_s = time.monotonic() + within_s
+            while time.monotonic() < deadline_s:
+                if pipeline.status is not None and happened(pipeline.status):
+                    return pipeline.status
+                time.sleep(0.02)
+            return None
 
-    pose = SlowPose(0.12)
+        reduced = wait(
+            lambda status: status.degradation.level >= 2 and status.frames_dropped["overwritten"] > 0, 60
+        )
+        assert reduced is not None, "quality must degrade"
+        pose.extra_s, source.every = 0.0, 3
+        assert "too slow" in reduced.degradation.reason
+        full = wait(lambda status: status.degradation.level == 0, 150)
+        if full is None:
+            assert pipeline.status is not None
+            work_ms = pipeline.status.stages["pose"].work_ms.p50
+            assert work_ms > POSE_WITH_HEAD_ROOM_MS, "quality must recover"
+            pytest.skip(f"this machine is too busy for full quality: {work_ms:.0f} ms a pose")
+        assert full.degradation.reason.startswith("full quality again: ")
+        assert full.degradation.gives_up == "nothing"
+        wait(lambda status: status.frames_in > full.frames_in + 10, 30)  # frames at full quality
+
+    pose, source = SlowPose(0.12), Thinned(open_source(str(stream_path()), speed="realtime", loop=True))
     run = tmp_path / "run"
-    messages = run_pipeline(
-        open_source(str(stream_path()), speed="realtime", loop=True),
-        gallery=gallery, estimator=pose, record=run, meanwhile=watch,
-    )  # fmt: skip
+    messages = run_pipeline(source, gallery=gallery, estimator=pose, record=run, meanwhile=watch)
     lines = [line for line in read_lines(run) if isinstance(line, FrameLine)]
-    assert levels[0] >= 2
-    assert {line.level for line in lines} >= {0, 1, 2}
+    levels = [line.level for line in lines]
+    assert levels[0] == 0
+    assert max(levels) >= 2
+    assert 0 in levels[levels.index(max(levels)) :]
+    assert max(abs(after - before) for before, after in pairwise(levels)) == 1, "level by level, both ways"
     assert sum(line.dropped for line in lines) > 0
     assert said(messages)
     assert list(differences(replayed(run), messages)) == []
