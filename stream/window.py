@@ -26,19 +26,13 @@ class ShowWindow(Closing):
         Raises:
             ConfigError: there is no display, or this OpenCV cannot open windows.
         """
-        _check_display()
+        check_display()
         # Qt would complain on standard error about fonts that it never uses here.
         os.environ.setdefault("QT_LOGGING_RULES", "*.warning=false")
         self._title = title
         self._size: tuple[int, int] | None = None
         self._closed = False
-        try:
-            cv2.namedWindow(title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
-        except cv2.error as error:
-            raise ConfigError(
-                "this OpenCV cannot open windows (opencv-python-headless has taken the place of "
-                f"opencv-contrib-python?): leave out --show. It says: {str(error).strip()}"
-            ) from error
+        cv2.namedWindow(title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
 
     def show(self, observation: Observation) -> bool:
         """Draw and show an observation; False once the window is closed."""
@@ -73,12 +67,19 @@ class ShowWindow(Closing):
             return  # the user has closed it already
 
 
-def _check_display() -> None:
-    """Find out whether an X display answers: without one, Qt would end the whole process.
+def check_display() -> None:
+    """Find out whether a window can be opened; quick, so that it can be asked before anything else is loaded.
+
+    Without an X display that answers Qt would end the whole process.
 
     Raises:
-        ConfigError: none does.
+        ConfigError: there is no display, or this OpenCV cannot open windows.
     """
+    if not cv2.currentUIFramework():
+        raise ConfigError(
+            "this OpenCV cannot open windows (opencv-python-headless has taken the place of opencv-contrib-python?): "
+            "install opencv-contrib-python anew, or leave out --show"
+        )
     if sys.platform != "linux":
         return
     remedy = "run it where there is a screen, or leave out --show"

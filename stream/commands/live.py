@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import signal
 import sys
 import threading
@@ -28,12 +29,12 @@ from stream.options import add_encoder_option, add_engine_option, add_pose_optio
 from stream.pipeline import Options, Pipeline
 from stream.publisher import Publisher, Stamper, new_epoch
 from stream.recording import Recorder
+from stream.showing import Newest, show
 from stream.sources import open_source
 from stream.sources.base import Source
 from stream.sources.redaction import redact
 from stream.terminal import TerminalView
 from stream.transcribing import TranscriptStage, open_transcript
-from stream.view import Observation
 
 SUMMARY = "Watch a camera, a stream or a file, and publish which known signs are being signed."
 
@@ -148,6 +149,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run until all sources have ended, Ctrl-C or SIGTERM; returns the exit status, 1 where one of several failed."""
+    if args.show:
+        from stream.window import check_display  # OpenCV: only where a window is asked for
+
+        check_display()  # before the models are loaded
+    # ONNX Runtime would tell Microsoft about the networks and leave a file; it asks for this when it is imported.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     specs = named_sources(args.source or ["0"], stream=args.stream)
     sources = {name: _opened(args, spec, alone=len(specs) == 1) for name, spec in specs.items()}
     with _terminable(), contextlib.ExitStack() as stack:
@@ -241,7 +248,7 @@ def run_sources(
             sinks.append(view.take)
             for note in notes:
                 view.note(note)
-        observers = {name: LatestObservation() for name in sources} if args.show else {}
+        shown = {name: Newest() for name in sources} if args.show else {}
         cost, epoch = ProcessCost(), new_epoch()
         pipelines = {}
         for (name, source), estimator in zip(sources.items(), estimators, strict=True):
@@ -256,6 +263,8 @@ def run_sources(
             if args.elan:
                 elan = ElanWriter(_own_file(args.elan, name, several), media=_file_of(source))
                 own.append(stack.enter_context(elan).take)
+            if args.show:
+                own.append(shown[name].send)
             pipelines[name] = Pipeline(
                 source=source,
                 estimator=estimator,
@@ -266,7 +275,7 @@ def run_sources(
                 options=Options(landmarks=args.landmarks, preview=args.preview, mirrored=args.mirrored),
                 ledger=ledger,
                 transcriber=transcriber_of(args, encoders),
-                observer=observers[name].put if observers else None,
+                observer=shown[name].observe if args.show else None,
                 cost=cost,
             )
 
@@ -278,8 +287,8 @@ def run_sources(
         fleet = Fleet(pipelines, failed)
         stack.callback(fleet.stop)
         fleet.start()
-        if observers:
-            show(fleet, observers)
+        if args.show:
+            show(fleet, shown)
         else:
             while not fleet.wait(0.2):
                 pass
@@ -331,44 +340,3 @@ def transcriber_of(args: argparse.Namespace, encoders: Sequence[Encoder]) -> Tra
         mirrored=args.mirrored,
         estimator=args.pose,
     )
-
-
-class LatestObservation:
-    """The newest observation, for a view that looks when it has time."""
-
-    def __init__(self) -> None:
-        self._newest: Observation | None = None
-        self._fresh = threading.Event()
-
-    def put(self, observation: Observation) -> None:
-        """Replace the observation by a newer one."""
-        self._newest = observation
-        self._fresh.set()
-
-    def take(self, timeout_s: float) -> Observation | None:
-        """The newest observation if one came that was not taken yet, else None when the time is out."""
-        if not self._fresh.wait(timeout_s):
-            return None
-        self._fresh.clear()
-        return self._newest
-
-
-def show(fleet: Fleet, latest: Mapping[str, LatestObservation]) -> None:
-    """Draw in a window a stream on the main thread until all sources have ended or a window is closed.
-
-    Raises:
-        ConfigError: there is no display.
-    """
-    from stream.window import ShowWindow  # opens a display: only where one is asked for
-
-    with contextlib.ExitStack() as stack:
-        several = len(latest) > 1
-        windows = {
-            name: stack.enter_context(ShowWindow(f"Signspot: {name}" if several else "Signspot"))
-            for name in latest
-        }
-        while not fleet.wait(0.0):
-            for name, window in windows.items():
-                observation = latest[name].take(0.05 / len(windows))
-                if not (window.show(observation) if observation is not None else window.idle()):
-                    return
