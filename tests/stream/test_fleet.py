@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
-import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -33,8 +29,7 @@ from stream.replay import differences
 from stream.sources import open_source
 from stream.sources.base import Source
 from tests.stream.running import SlowPose, make_gallery, replayed, run_pipeline, said
-
-PROGRAM = Path(__file__).parents[2] / "run_stream.py"
+from tests.stream.stopping import END_S, stopped
 
 
 @pytest.fixture(scope="module")
@@ -206,22 +201,12 @@ def test_the_command_runs_several_sources_records_and_replays_each(
 
 
 def test_ctrl_c_stops_all_streams_within_a_second(tmp_path: Path) -> None:
-    events = tmp_path / "events.jsonl"
-    words = [sys.executable, str(PROGRAM), "--publish", "tcp://127.0.0.1:*", "--record", str(events)]
-    words += ["--source", "a=demo", "--source", "b=demo", "--source", "c=rtsp://127.0.0.1:9/none"]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=tmp_path) as process:
-        for _ in range(600):
-            if events.exists() and events.read_bytes().count(b'"live"') >= 2:
-                break
-            time.sleep(0.1)
-        start = time.monotonic()
-        process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=10)
-        took_s = time.monotonic() - start
-    assert took_s < 5, "a second, and what the interpreter takes to end on a busy machine"
-    assert (process.returncode, b"Traceback" in errors) == (130, False)
-    assert os.listdir(tmp_path) == ["events.jsonl"]
-    ends = {one.stream: one for one in read_messages(events) if isinstance(one, Status)}
+    sources = ["--source", "a=demo", "--source", "b=demo", "--source", "c=rtsp://127.0.0.1:9/none"]
+    run = stopped(sources, tmp_path, sent=signal.SIGINT, once=lambda recorded: recorded.count(b'"live"') >= 2)
+    assert max(run.told_s.values()) < 1, "who listens is told within a second"
+    assert run.took_s < END_S
+    assert (run.status, run.errors, run.left) == (130, "", [])
+    ends = {one.stream: one for one in run.messages if isinstance(one, Status)}
     assert {name: one.state for name, one in ends.items()} == dict.fromkeys("abc", "ended")
 
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
+import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -16,8 +15,7 @@ from run_stream import COMMANDS, main
 from stream.demo import gallery_clips
 from stream.events import Status
 from stream.recording import read_messages
-
-PROGRAM = Path(__file__).parents[2] / "run_stream.py"
+from tests.stream.stopping import END_S, PROGRAM, stopped
 
 
 def test_a_file_at_full_speed_ends_by_itself_and_records_every_message(tmp_path: Path) -> None:
@@ -32,33 +30,40 @@ def test_a_file_at_full_speed_ends_by_itself_and_records_every_message(tmp_path:
 def test_a_signal_stops_within_a_second_and_leaves_nothing_behind(
     sent: signal.Signals, tmp_path: Path
 ) -> None:
-    events = tmp_path / "events.jsonl"
-    words = [
-        sys.executable,
-        str(PROGRAM),
-        "--source",
-        "demo",
-        "--publish",
-        "tcp://127.0.0.1:*",
-        "--record",
-        str(events),
-    ]
-    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=tmp_path) as process:
-        for _ in range(600):
-            if events.exists() and b'"live"' in events.read_bytes():
-                break
-            time.sleep(0.1)
-        start = time.monotonic()
-        process.send_signal(sent)
-        _, errors = process.communicate(timeout=10)
-        took_s = time.monotonic() - start
-    assert took_s < 5, "a second, and what the interpreter takes to end on a busy machine"
-    assert process.returncode == 130
-    assert b"Traceback" not in errors
-    assert os.listdir(tmp_path) == ["events.jsonl"]
-    last = list(read_messages(events))[-1]
+    run = stopped(["--source", "demo"], tmp_path, sent=sent, once=lambda recorded: b'"live"' in recorded)
+    assert run.told_s["cam"] < 1, "who listens is told within a second"
+    assert run.took_s < END_S
+    assert (run.status, run.errors, run.left) == (130, "", [])
+    last = run.messages[-1]
     assert isinstance(last, Status)
     assert (last.state, last.state_reason) == ("ended", "stopped")
+    assert last.frames_in > 0
+
+
+@pytest.mark.parametrize("protocol", ["rtsp", "http"])
+def test_ctrl_c_stops_within_a_second_while_a_camera_does_not_answer(protocol: str, tmp_path: Path) -> None:
+    """The connection is taken and the request is read, then nothing: the decoder's call hangs until its time-out."""
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        mute.settimeout(60)
+        asked: list[socket.socket] = []
+
+        def hangs(recorded: bytes) -> bool:
+            if not asked:
+                asked.append(mute.accept()[0])
+                assert asked[0].recv(4096), "the request"
+            return b'"connecting"' in recorded
+
+        source = f"{protocol}://127.0.0.1:{mute.getsockname()[1]}/cam"
+        try:
+            run = stopped(["--source", source], tmp_path, sent=signal.SIGINT, once=hangs)
+        finally:
+            for one in asked:
+                one.close()
+    assert run.told_s["cam"] < 1
+    assert run.took_s < END_S
+    assert (run.status, run.errors, run.left) == (130, "", [])
+    states = [one.state for one in run.messages if isinstance(one, Status)]
+    assert (set(states[:-1]), states[-1]) == ({"connecting"}, "ended")
 
 
 @pytest.mark.parametrize(
