@@ -10,10 +10,12 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from calibration.enrol import enrol_clips
-from engines.encoders import load_encoder
+from engines.encoders import load_encoders
 from engines.pose.mediapipe import HolisticPose
 from stream.demo import gallery_clips, stream_path
 from stream.drawing import draw
@@ -25,21 +27,37 @@ from stream.view import Observation
 
 SHOWN_S = 1.5
 """So long after a sign its caption still stands in full."""
+RAISED = 0.65
+"""Share of the picture's height."""
 
 
 def value(observation: Observation) -> int:
-    """How much there is to see: a fresh caption, earlier detections, both hands, a bar beyond its threshold."""
-    if not observation.detections or observation.status is None:
+    """How much there is to see: a fresh caption, earlier detections, raised hands, a bar beyond its threshold.
+
+    None while the machine is too slow, or before it is known how quick it is.
+    """
+    status = observation.status
+    if (
+        not observation.detections
+        or status is None
+        or status.processing_ms is None
+        or status.degradation.level
+    ):
         return 0
     age_s = observation.tick.pts_s - observation.detections[-1].end_s
     landmarks = observation.tick.landmarks
     return (
         2 * (age_s < SHOWN_S)
         + 2 * (len(observation.detections) >= 3)
-        + landmarks.has("left_hand")
-        + landmarks.has("right_hand")
+        + raised(landmarks.left_hand)
+        + raised(landmarks.right_hand)
         + any(bar.score >= bar.threshold for bar in observation.bars)
     )
+
+
+def raised(hand: NDArray[np.float32]) -> bool:
+    """Whether a hand (21, 3) is seen in the upper part of the picture, clear of the captions."""
+    return bool(hand[:, 1].max() < RAISED)  # NaN where it is not seen
 
 
 def main(target: Path) -> None:
@@ -58,7 +76,7 @@ def main(target: Path) -> None:
         pipeline = Pipeline(
             source=open_source(str(stream_path())),
             estimator=estimator,
-            encoders=[load_encoder(estimator=estimator.name)],
+            encoders=load_encoders(estimator=estimator.name),
             stamper=Stamper("cam"),
             galleries=GalleryWatcher(gallery),
             observer=look,
@@ -69,6 +87,8 @@ def main(target: Path) -> None:
         pipeline.stop()
     if best is None:
         raise SystemExit("the demo's stream gave no tick")
+    if not value(best):
+        raise SystemExit("no moment is worth showing: is this machine busy with something else?")
     Image.fromarray(draw(best)).save(target, optimize=True)
 
 
