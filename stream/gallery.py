@@ -126,6 +126,17 @@ class Exemplars:
                 f"exemplars need (N, D), (N,) and (N,), not {self.vectors.shape}, {self.takes.shape}, {self.ticks.shape}"
             )
 
+    def same_as(self, other: Exemplars) -> bool:
+        """Whether others are these, made by the same encoder."""
+        return self.fingerprint == other.fingerprint and all(
+            np.array_equal(mine, theirs)
+            for mine, theirs in (
+                (self.vectors, other.vectors),
+                (self.takes, other.takes),
+                (self.ticks, other.ticks),
+            )
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Gallery:
@@ -151,6 +162,14 @@ class Gallery:
     def encoders(self) -> tuple[str, ...]:
         """Names of the encoders that the exemplars were embedded by."""
         return tuple(self.exemplars)
+
+    def same_as(self, other: Gallery) -> bool:
+        """Whether another edition has the same signs, takes, exemplars and thresholds."""
+        return (
+            (self.signs, self.takes, self.calibration) == (other.signs, other.takes, other.calibration)
+            and self.encoders == other.encoders
+            and all(one.same_as(other.exemplars[name]) for name, one in self.exemplars.items())
+        )
 
     def landmarks(self, take: Take) -> LandmarkTrack:
         """The landmarks of the whole clip that a take is from, and its crops where they were kept.
@@ -349,7 +368,10 @@ class GalleryWatcher:
         self._next_s = time.monotonic() + every_s
 
     def poll(self) -> Gallery | None:
-        """A new whole edition, or None; a broken one leaves the current edition and sets `trouble`."""
+        """A new whole edition, or None; a broken one leaves the current edition and sets `trouble`.
+
+        A look may come between the steps of an edit, when the last edition is still the newest one: that is no new one.
+        """
         now_s = time.monotonic()
         if now_s < self._next_s:
             return None
@@ -359,12 +381,15 @@ class GalleryWatcher:
             return None
         self._stamp = stamp
         try:
-            self.current = Gallery.load(self._path, emptied=True)  # what was removed is spotted no more
+            edition = Gallery.load(self._path, emptied=True)  # what was removed is spotted no more
         except GalleryError as error:
             self.trouble = f"the edited gallery is not used: {error}"
             return None
         self.trouble = ""
-        return self.current
+        if edition.same_as(self.current):
+            return None
+        self.current = edition
+        return edition
 
     def _look(self) -> tuple[tuple[int, int, int], ...]:
         stamps = []

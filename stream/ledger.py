@@ -20,7 +20,7 @@ import json
 import os
 import shutil
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 
 from engines.errors import RecordingError
 from stream.frame import Frame
+from stream.gallery import Gallery
 
 FORMAT = 1
 
@@ -156,13 +157,25 @@ class LedgerWriter:
             self._pictures.write(frame.image)
         self._write("frame", line)
 
-    def keep_gallery(self, source: Path | None) -> str:
-        """Copy a gallery into the run; returns its folder's name within it, "" for none."""
-        if source is None:
+    def keep_gallery(self, edition: Gallery | None) -> str:
+        """Write the gallery that is used into the run; returns its folder's name within it, "" for none.
+
+        It is written from memory: its folder may hold the next edition already. The landmarks that it was made from are copied as
+        far as they are still there; repeating the run needs none of them.
+
+        Raises:
+            GalleryError: the run's folder cannot be written.
+        """
+        if edition is None:
             return ""
         name = f"gallery-{self._galleries:03}"
         self._galleries += 1
-        shutil.copytree(source, self._folder / name, ignore=shutil.ignore_patterns("*.mp4", "*.png", "*.mkv"))
+        kept = replace(edition, path=self._folder / name)
+        for file in {file for take in edition.takes for file in (take.landmarks, take.pictures) if file}:
+            (kept.path / file).parent.mkdir(parents=True, exist_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                shutil.copyfile(edition.path / file, kept.path / file)
+        kept.save()
         return name
 
     def keep_transcript(self, source: Path | None) -> str:

@@ -14,6 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from engines.encoders import Encoder
 from engines.errors import GalleryError, SignspotError
@@ -92,6 +93,13 @@ class _Busy:
         return sum(end - start for start, end in spans) / max(spans[-1][1] - spans[0][0], 1)
 
 
+class _InUse(NamedTuple):
+    """The gallery that is spotted by, and what a status says of it."""
+
+    edition: Gallery | None
+    trouble: str = ""
+
+
 class Pipeline:
     """One stream from its source to its messages.
 
@@ -133,9 +141,9 @@ class Pipeline:
         self._options = options or Options()
         self._ledger = ledger
         self._observer = observer
-        self._gallery: Gallery | None = galleries.current if galleries else None
+        self._gallery = _InUse(galleries.current if galleries else None)
         shared = transcriber.encoders if transcriber is not None else ()
-        self._spotting = SpottingStage(encoders, self._gallery, shared=shared)
+        self._spotting = SpottingStage(encoders, self._gallery.edition, shared=shared)
         self._transcriber = transcriber
         self._reporter = Reporter(
             stamper,
@@ -156,7 +164,7 @@ class Pipeline:
         self._change = SourceChange("connecting", "", time.monotonic_ns())
         self._told = self._change  # the newest that a status has told
         self._untold: deque[SourceChange] = deque()
-        self._gallery_trouble = ""
+        self._refused = ""  # why the newest edition of the gallery does not fit (spotting thread)
 
         self._meters = StageMeters()
         self._processing = Meter()
@@ -386,16 +394,19 @@ class Pipeline:
         if self._galleries is None:
             return
         edition = self._galleries.poll()
-        if edition is None:
+        taken = self._gallery.edition
+        if edition is not None:
+            try:
+                self._spotting.take(edition)
+                taken, self._refused = edition, ""
+            except GalleryError as error:
+                self._refused = f"the edited gallery is not used: {error}"
+        # At once, so that no status tells of one edition and counts the glosses of another.
+        self._gallery = _InUse(taken, self._refused or self._galleries.trouble)
+        if taken is not edition or taken is None:
             return
-        try:
-            self._spotting.take(edition)
-        except GalleryError as error:
-            self._gallery_trouble = f"the edited gallery is not used: {error}"
-            return
-        self._gallery, self._gallery_trouble = edition, ""
         if self._ledger is not None:
-            folder = self._ledger.keep_gallery(edition.path)
+            folder = self._ledger.keep_gallery(taken)
             self._ledger.gallery(GalleryLine(tick=self._ticks, folder=folder))
         self._woken.set()
 
@@ -441,11 +452,9 @@ class Pipeline:
         now_ns = time.monotonic_ns()
         view = self._visibility.view()
         names = [encoder.name for encoder in self._encoders]
-        in_gallery = list(self._gallery.encoders) if self._gallery else []
-        reason = change.reason
-        if self._gallery_trouble or (self._galleries and self._galleries.trouble):
-            trouble = self._gallery_trouble or (self._galleries.trouble if self._galleries else "")
-            reason = f"{reason}; {trouble}" if reason else trouble
+        gallery, trouble = self._gallery
+        in_gallery = list(gallery.encoders) if gallery else []
+        reason = "; ".join(one for one in (change.reason, trouble) if one)
         state: SourceState = change.state
         return self._stamper.stamp(
             Status,
@@ -472,8 +481,8 @@ class Pipeline:
             encoders=names,
             encoders_missing=sorted(set(names) ^ set(in_gallery)) if in_gallery else [],
             engines={encoder.name: _engine_status(encoder) for encoder in self._encoders},
-            glosses=len(self._gallery.glosses) if self._gallery else 0,
-            gallery=str(self._gallery.path) if self._gallery else "",
+            glosses=len(gallery.glosses) if gallery else 0,
+            gallery=str(gallery.path) if gallery else "",
             utc_of_zero_us=self._zero_us,
         )
 
@@ -501,7 +510,7 @@ class Pipeline:
                 encoders={encoder.name: encoder.fingerprint for encoder in self._encoders},
                 estimator=self._estimator.name,
                 mirrored=self._options.mirrored,
-                gallery=ledger.keep_gallery(self._gallery.path if self._gallery else None),
+                gallery=ledger.keep_gallery(self._gallery.edition),
                 transcript=ledger.keep_transcript(source.bundle),
                 language_model=ledger.keep_language_model(source.language_model),
             )

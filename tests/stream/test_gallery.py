@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -17,7 +19,18 @@ from numpy.typing import NDArray
 
 from engines.errors import GalleryError, GalleryNotFound
 from engines.landmarks import PARTS, LandmarkTrack
-from stream.gallery import EXEMPLARS, INDEX, Exemplars, Gallery, GalleryWatcher, Impostors, Sign, Take
+from stream.gallery import (
+    EXEMPLARS,
+    INDEX,
+    PENDING,
+    Exemplars,
+    Gallery,
+    GalleryWatcher,
+    Impostors,
+    Sign,
+    Take,
+)
+from stream.ledger import LedgerWriter
 
 
 def unit(*rows: list[float]) -> NDArray[np.float32]:
@@ -184,6 +197,51 @@ def test_an_edit_is_taken_up_and_a_broken_one_is_not(tmp_path: Path) -> None:
     assert mended is not None
     assert mended.glosses == ("YES",)
     assert watcher.trouble == ""
+
+
+def test_a_look_in_the_middle_of_an_edit_finds_no_new_edition(tmp_path: Path) -> None:
+    path = tmp_path / "g"
+    make_gallery(path).save()
+    watcher = GalleryWatcher(path, every_s=0.0)
+    in_use = watcher.current
+    (path / PENDING).write_bytes(b"the exemplars of the next one")
+    assert watcher.poll() is None
+    (path / INDEX).write_bytes((path / INDEX).read_bytes())  # saved again as it was
+    assert watcher.poll() is None
+    assert watcher.current is in_use
+    assert watcher.trouble == ""
+
+
+def test_what_a_run_keeps_is_the_gallery_that_was_taken_up(tmp_path: Path) -> None:
+    path = tmp_path / "g"
+    make_gallery(path).save()
+    watcher = GalleryWatcher(path, every_s=0.0)
+    ledger = LedgerWriter(tmp_path / "run")
+    over = threading.Event()
+
+    def edit() -> None:
+        for number in itertools.count():
+            make_gallery(path, ("HELLO", "YES", "NO")[: 1 + number % 3]).save()
+            if over.wait(0.002):
+                return
+
+    editor = threading.Thread(target=edit)
+    editor.start()
+    kept: list[tuple[str, Gallery]] = []
+    end_s = time.monotonic() + 20
+    try:
+        while len(kept) < 15 and time.monotonic() < end_s:
+            if (edition := watcher.poll()) is not None:
+                kept.append((ledger.keep_gallery(edition), edition))
+    finally:
+        over.set()
+        editor.join()
+        ledger.close()
+    assert len(kept) == 15
+    for name, edition in kept:
+        assert Gallery.load(tmp_path / "run" / name).same_as(edition)
+    for (_, one), (_, next_one) in itertools.pairwise(kept):
+        assert not one.same_as(next_one)
 
 
 def test_the_folder_is_looked_at_seldom(tmp_path: Path) -> None:
