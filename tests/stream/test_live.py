@@ -14,7 +14,9 @@ import pytest
 from run_stream import COMMANDS, main
 from stream.demo import gallery_clips
 from stream.events import Status
+from stream.ledger import read_frames
 from stream.recording import read_messages
+from stream.replay import end_of
 from tests.stream.stopping import END_S, PROGRAM, stopped
 
 
@@ -38,6 +40,30 @@ def test_a_signal_stops_within_a_second_and_leaves_nothing_behind(
     assert isinstance(last, Status)
     assert (last.state, last.state_reason) == ("ended", "stopped")
     assert last.frames_in > 0
+
+
+def test_ctrl_c_stops_a_recorded_run_within_a_second_and_leaves_it_whole(tmp_path: Path) -> None:
+    recorded_run = tmp_path / "run"
+    ledger = recorded_run / "ledger.jsonl"
+    run = stopped(
+        ["--source", "demo", "--record-run", str(recorded_run)],
+        tmp_path,
+        sent=signal.SIGINT,
+        once=lambda _: ledger.exists() and ledger.read_bytes().count(b"\n") > 30,
+    )
+    assert run.told_s["cam"] < 1
+    assert run.took_s < END_S
+    assert (run.status, run.errors) == (130, "")
+    assert [one for one in run.left if Path(one).parts[0] != "run"] == [], "nothing beside what was asked for"
+    end = end_of(recorded_run)
+    assert end is not None, "without it the run would count as crashed"
+    assert not end.whole, "it was stopped"
+    assert end.ticks > 0
+    assert sum(frame is not None for _, frame in read_frames(recorded_run)) > 0, (
+        "none of the pictures is missing"
+    )
+    told = list(read_messages(recorded_run / "events.jsonl"))
+    assert told[-1] == run.messages[-1], "both recordings go on to the end"
 
 
 @pytest.mark.parametrize("protocol", ["rtsp", "http"])
