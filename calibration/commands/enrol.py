@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -73,9 +74,7 @@ def _from_camera(args: argparse.Namespace, console: Console) -> int:
         if not (0.5 if name == "seconds" else 0.0) <= value <= 60:
             raise ConfigError(f"--{name} {value:g}: a sign takes 1 to 4 seconds, and 60 are the most")
     checked_gloss(args.gloss)
-    folder = args.gallery / CLIPS
-    number = 1 + len(list(folder.glob(f"{args.gloss}-*.mp4")))
-    clip = folder / f"{args.gloss}-{number}.mp4"
+    clip = _new_clip(args.gallery, args.gloss)
     console.print(f"Show [bold]{escape(args.gloss)}[/bold] once: hands down, sign, hands down.")
     record_clip(
         open_source(args.source, speed="realtime"),
@@ -94,6 +93,13 @@ def _from_camera(args: argparse.Namespace, console: Console) -> int:
     save_strip(picture, [(take.gloss, edition.landmarks(take), take.first_tick, take.last_tick)])
     console.print(f"what was cut, as a picture: {picture}")
     return 0
+
+
+def _new_clip(gallery: Path, gloss: str) -> Path:
+    """Where a recording belongs: under the first number that neither a clip nor a take has."""
+    taken = {take.clip for take in Gallery.load_or_new(gallery).takes}
+    paths = (gallery / CLIPS / f"{gloss}-{number}.mp4" for number in itertools.count(1))
+    return next(path for path in paths if path.name not in taken and not path.exists())
 
 
 def _enrol(args: argparse.Namespace, console: Console, clips: Sequence[tuple[str, Path]]) -> EnrolReport:

@@ -7,6 +7,7 @@ import contextlib
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from calibration.explain import Explanation, explain
@@ -63,21 +64,21 @@ def run(args: argparse.Namespace) -> int:
         found.curves,
         [(one.gloss, one.start_s, one.end_s) for one in found.spotted],
     )
-    console.print(f"picture: {output}", highlight=False)
+    console.print(f"picture: {escape(str(output))}", highlight=False)
     return 0
 
 
 def _print(console: Console, clip: Path, found: Explanation) -> None:
     if found.spotted:
         for one in found.spotted:
-            rival = f", next {one.runner_up[0]} {one.runner_up[1]:.2f}" if one.runner_up else ""
+            rival = f", next {escape(one.runner_up[0])} {one.runner_up[1]:.2f}" if one.runner_up else ""
             console.print(
-                f"[green]spotted[/green] [bold]{one.gloss}[/bold] {one.start_s:.2f}-{one.end_s:.2f} s, "
+                f"[green]spotted[/green] [bold]{escape(one.gloss)}[/bold] {one.start_s:.2f}-{one.end_s:.2f} s, "
                 f"score {one.score:.2f}{rival}",
                 highlight=False,
             )
     else:
-        console.print(f"nothing was spotted in {clip}", highlight=False)
+        console.print(f"nothing was spotted in {escape(str(clip))}", highlight=False)
     if found.person_seen < 0.5:
         console.print(f"[yellow]a person is seen in only {found.person_seen:.0%} of it[/yellow]")
     elif found.hands_seen < FEW_HANDS:
@@ -85,10 +86,10 @@ def _print(console: Console, clip: Path, found: Explanation) -> None:
     table = Table("nearest signs", "best window, s", "score", "threshold", "what came of it")
     for verdict in found.verdicts:
         table.add_row(
-            verdict.gloss,
+            escape(verdict.gloss),
             f"{verdict.start_s:.2f} - {verdict.end_s:.2f}",
             f"{verdict.cosine:.3f}",
             f"{verdict.needed:.3f}",
-            verdict.outcome,
+            escape(verdict.outcome),
         )
     console.print(table)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import os
 import signal
 import sys
 import threading
@@ -153,8 +152,6 @@ def run(args: argparse.Namespace) -> int:
         from stream.window import check_display  # OpenCV: only where a window is asked for
 
         check_display()  # before the models are loaded
-    # ONNX Runtime would tell Microsoft about the networks and leave a file; it asks for this when it is imported.
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     specs = named_sources(args.source or ["0"], stream=args.stream)
     sources = {name: _opened(args, spec, alone=len(specs) == 1) for name, spec in specs.items()}
     with _terminable(), contextlib.ExitStack() as stack:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from rich.console import Console
 
 import stream.demo
 from calibration.commands import enrol as enrol_command
+from calibration.commands.enrol import _new_clip
 from calibration.enrol import _posed, _start_worker, enrol_clips, named_clip, rebuild
 from engines.bundle import ModelBundle
 from engines.errors import GalleryMismatch
@@ -22,6 +24,7 @@ from engines.skeleton import CHANNELS
 from run_stream import main
 from stream.gallery import Gallery
 from tests.engines.bundles import card, network
+from tests.stream.clips import write_still
 
 
 def write_video(path: Path, images: list[NDArray[np.uint8]]) -> Path:
@@ -207,6 +210,69 @@ def test_a_sign_is_taught_from_the_camera(
     assert (tmp_path / "g" / "clips" / "HELLO-1.mp4").stat().st_size > 0
     assert (tmp_path / "g" / "clips" / "HELLO-1.png").read_bytes().startswith(b"\x89PNG")
     assert Gallery.load(tmp_path / "g").glosses == ("HELLO",)
+
+
+def test_a_recording_takes_no_number_that_a_clip_or_a_take_has(tmp_path: Path) -> None:
+    clips = tmp_path / "clips"
+    clips.mkdir()
+    for name in ("HELLO-2.mp4", "[A]-1.mp4", "A-1.mp4"):
+        (clips / name).write_bytes(b"")
+    assert _new_clip(tmp_path, "HELLO").name == "HELLO-1.mp4"
+    (clips / "HELLO-1.mp4").write_bytes(b"")
+    assert _new_clip(tmp_path, "HELLO").name == "HELLO-3.mp4"
+    assert _new_clip(tmp_path, "[A]").name == "[A]-2.mp4"
+    assert _new_clip(tmp_path, "*").name == "*-1.mp4"
+
+
+def test_the_countdown_runs_and_a_take_of_nobody_is_kept_but_not_enrolled(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    camera = write_still(tmp_path / "black.mp4", np.zeros((120, 160, 3), np.uint8), seconds=5)
+    words = ["--source", str(camera), "--gloss", "NOBODY", "--countdown", "1", "--seconds", "1"]
+    gallery = ["--gallery", str(tmp_path / "g"), "--encoder", str(folder / "encoder")]
+    assert main(["enrol", *gallery, *words]) == 1
+    text = capsys.readouterr().out
+    assert "1" in text.split("sign now")[0], "it was counted down"
+    assert "a person is seen in 0% of it" in " ".join(text.split())
+    assert (tmp_path / "g" / "clips" / "NOBODY-1.mp4").stat().st_size > 0
+    assert not (tmp_path / "g" / "gallery.json").exists()
+
+
+def test_why_nothing_was_spotted_is_said(
+    folder: Path, clips: dict[str, Path], enrolled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gallery = Gallery.load(enrolled)
+    (first, clip), (second, _) = sorted(clips.items())[:2]
+    alone = replace(gallery.without([first]), path=tmp_path / "without")
+    alone.save()
+    encoder = ["--encoder", str(folder / "encoder"), "--output", str(tmp_path / "why.png")]
+    assert main(["explain", str(clip), "--gallery", str(alone.path), *encoder]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert second in text
+    assert "too little like the exemplar" in text or "beaten by" in text or "spotted" in text
+    black = write_still(tmp_path / "black.mp4", np.zeros((120, 160, 3), np.uint8), seconds=2)
+    assert main(["explain", str(black), "--gallery", str(enrolled), *encoder]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "nothing was spotted" in text
+    assert "a person is seen in only 0% of it" in text
+    garbage = tmp_path / "garbage.mp4"
+    garbage.write_bytes(b"no video" * 100)
+    assert main(["explain", str(garbage), "--gallery", str(enrolled), *encoder]) == 1
+    assert "garbage.mp4" in capsys.readouterr().err
+    assert main(["explain", str(tmp_path / "none.mp4"), "--gallery", str(enrolled), *encoder]) == 1
+    assert "none.mp4" in capsys.readouterr().err
+    assert main(["explain", str(clip), "--gallery", str(tmp_path / "no-gallery"), *encoder]) == 1
+    assert "there is no gallery at" in capsys.readouterr().err
+
+
+def test_glosses_with_brackets_are_printed_as_they_are(
+    folder: Path, clips: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clip = sorted(clips.items())[0][1]
+    gallery = ["--gallery", str(tmp_path / "g"), "--encoder", str(folder / "encoder")]
+    assert main(["enrol", *gallery, f"[red]X={clip}"]) == 0
+    assert main(["explain", str(clip), *gallery, "--output", str(tmp_path / "why.png")]) == 0
+    assert capsys.readouterr().out.count("[red]X") >= 2
 
 
 @pytest.mark.parametrize(
