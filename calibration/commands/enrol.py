@@ -81,17 +81,17 @@ def _from_camera(args: argparse.Namespace, console: Console) -> int:
         clip,
         countdown_s=args.countdown,
         record_s=args.seconds,
-        tell=lambda text: console.print(f"  {text}"),
+        tell=lambda text: console.print(f"  {escape(text)}"),
     )
     report = _enrol(args, console, [(args.gloss, clip)])
-    console.print(f"the clip is kept: {clip}")
+    console.print(f"the clip is kept: {escape(str(clip))}", highlight=False, soft_wrap=True)
     if report.failed:
         return 1
     edition = Gallery.load(args.gallery)
     take = next(take for take in edition.takes if take.clip == clip.name)
     picture = clip.with_suffix(".png")
     save_strip(picture, [(take.gloss, edition.landmarks(take), take.first_tick, take.last_tick)])
-    console.print(f"what was cut, as a picture: {picture}")
+    console.print(f"what was cut, as a picture: {escape(str(picture))}", highlight=False, soft_wrap=True)
     return 0
 
 
@@ -110,7 +110,7 @@ def _enrol(args: argparse.Namespace, console: Console, clips: Sequence[tuple[str
 
         def progress(gloss: str, share: float) -> None:
             shares[gloss] = share
-            bar.update(task, completed=sum(shares.values()), description=f"enrolling {gloss}")
+            bar.update(task, completed=sum(shares.values()), description=f"enrolling {escape(gloss)}")
 
         report = enrol_clips(
             args.gallery,
@@ -145,6 +145,7 @@ def _enrol(args: argparse.Namespace, console: Console, clips: Sequence[tuple[str
         )
     if report.enrolled:
         console.print(
-            f"{len(report.enrolled)} of {len(clips)} clips enrolled in {args.gallery}", highlight=False
+            f"{len(report.enrolled)} of {len(clips)} clips enrolled in {escape(str(args.gallery))}",
+            highlight=False,
         )
     return report

@@ -53,7 +53,10 @@ def run(args: argparse.Namespace) -> int:
         raise GalleryError(
             f"the gallery {args.gallery} has no {args.gloss!r}: `signspot gallery list` shows what it has"
         )
-    with console.status(f"playing {args.clip}"), contextlib.closing(open_pose(args.pose)) as estimator:
+    with (
+        console.status(f"playing {escape(str(args.clip))}"),
+        contextlib.closing(open_pose(args.pose)) as estimator,
+    ):
         encoders = load_encoders(args.encoder, estimator=estimator.name, mirrored=args.mirrored)
         found = explain(args.clip, gallery, encoders, estimator, gloss=args.gloss)
     _print(console, args.clip, found)
