@@ -15,7 +15,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-SCREEN = ("-screen", "0", "1280x800x24", "-nolisten", "tcp")
+SCREEN = ("-screen", "0", "1280x800x24", "-nolisten", "tcp", "-nocursor")
 Window = ctypes.c_ulong
 
 
