@@ -1,7 +1,7 @@
 """Makes docs/images/show.png: the window of `--show`, on a virtual screen, while the demo is spotted in real time.
 
 Usage: python benchmarks/show_picture.py docs/images/show.png   (enrols the demo's signs into a temporary gallery first;
-needs Xvfb; `chrt -r 1` before it keeps other work on the machine out of the figures)
+needs Xvfb, and a machine that is not busy with something else)
 """
 
 from __future__ import annotations
@@ -117,7 +117,6 @@ def main(target: Path) -> None:
             observer=newest.observe,
         )
         fleet = Fleet({"cam": pipeline}, lambda name, error: sys.exit(str(error)))
-        fleet.start()
         show(fleet, {"cam": newest})
         fleet.stop()
     if newest.picture is None:

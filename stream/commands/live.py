@@ -283,10 +283,10 @@ def run_sources(
 
         fleet = Fleet(pipelines, failed)
         stack.callback(fleet.stop)
-        fleet.start()
         if args.show:
             show(fleet, shown)
         else:
+            fleet.start()
             while not fleet.wait(0.2):
                 pass
     if failures and not several:
