@@ -164,17 +164,22 @@ class LedgerWriter:
         far as they are still there; repeating the run needs none of them.
 
         Raises:
-            GalleryError: the run's folder cannot be written.
+            GalleryError, RecordingError: the run's folder cannot be written.
         """
         if edition is None:
             return ""
         name = f"gallery-{self._galleries:03}"
         self._galleries += 1
         kept = replace(edition, path=self._folder / name)
-        for file in {file for take in edition.takes for file in (take.landmarks, take.pictures) if file}:
-            (kept.path / file).parent.mkdir(parents=True, exist_ok=True)
-            with contextlib.suppress(FileNotFoundError):
-                shutil.copyfile(edition.path / file, kept.path / file)
+        try:
+            for file in {file for take in edition.takes for file in (take.landmarks, take.pictures) if file}:
+                (kept.path / file).parent.mkdir(parents=True, exist_ok=True)
+                with contextlib.suppress(FileNotFoundError):
+                    shutil.copyfile(edition.path / file, kept.path / file)
+        except OSError as error:
+            raise RecordingError(
+                f"cannot record the run in {self._folder}: {error.strerror or error}"
+            ) from error
         kept.save()
         return name
 

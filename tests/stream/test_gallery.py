@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from engines.errors import GalleryError, GalleryNotFound
+from engines.errors import GalleryError, GalleryNotFound, RecordingError
 from engines.landmarks import PARTS, LandmarkTrack
 from stream.gallery import (
     EXEMPLARS,
@@ -242,6 +242,15 @@ def test_what_a_run_keeps_is_the_gallery_that_was_taken_up(tmp_path: Path) -> No
         assert Gallery.load(tmp_path / "run" / name).same_as(edition)
     for (_, one), (_, next_one) in itertools.pairwise(kept):
         assert not one.same_as(next_one)
+
+
+def test_a_run_that_cannot_keep_the_gallery_says_so(tmp_path: Path) -> None:
+    make_gallery(tmp_path / "g").save()
+    ledger = LedgerWriter(tmp_path / "run")
+    (tmp_path / "run" / "gallery-000").write_text("a file where the folder belongs")
+    with pytest.raises(RecordingError, match="cannot record the run in"):
+        ledger.keep_gallery(Gallery.load(tmp_path / "g"))
+    ledger.close()
 
 
 def test_the_folder_is_looked_at_seldom(tmp_path: Path) -> None:
