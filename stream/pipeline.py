@@ -396,13 +396,17 @@ class Pipeline:
         edition = self._galleries.poll()
         taken = self._gallery.edition
         if edition is not None:
+            self._refused = ""
+            if taken is not None and edition.same_as(taken):
+                edition = None  # an edit that was refused is undone: no sign in progress starts over
+        if edition is not None:
             try:
                 self._spotting.take(edition)
-                taken, self._refused = edition, ""
+                taken = edition
             except GalleryError as error:
                 self._refused = f"the edited gallery is not used: {error}"
         # At once, so that no status tells of one edition and counts the glosses of another.
-        self._gallery = _InUse(taken, self._refused or self._galleries.trouble)
+        self._gallery = _InUse(taken, self._galleries.trouble or self._refused)
         if taken is not edition or taken is None:
             return
         if self._ledger is not None:

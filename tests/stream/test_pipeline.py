@@ -26,7 +26,7 @@ from stream.events import (
     from_float16,
 )
 from stream.frame import Frame
-from stream.gallery import Gallery
+from stream.gallery import INDEX, Gallery
 from stream.ledger import FrameLine, GalleryLine, read_lines
 from stream.pipeline import Options, Pipeline
 from stream.replay import differences
@@ -209,6 +209,19 @@ def test_every_change_of_the_source_is_told_however_short(tmp_path: Path) -> Non
     assert changes[-len(states) :] == [(state, str(number)) for number, state in enumerate(states)]
 
 
+def until(pipeline: Pipeline, happened: Callable[[Status], bool]) -> Status:
+    """The first status of which something holds."""
+    for _ in range(600):
+        if pipeline.status is not None and happened(pipeline.status):
+            return pipeline.status
+        time.sleep(0.05)
+    raise AssertionError(f"it did not happen: {pipeline.status}")
+
+
+def taken_up(run: Path) -> list[GalleryLine]:
+    return [line for line in read_lines(run) if isinstance(line, GalleryLine)]
+
+
 def test_an_edited_gallery_is_taken_up_at_once_and_whole(
     clips: dict[str, Path], gallery: Path, tmp_path: Path
 ) -> None:
@@ -252,21 +265,14 @@ def test_an_edited_gallery_of_another_encoder_is_refused_by_name_and_the_old_one
     refused: list[Status] = []
 
     def edit(pipeline: Pipeline) -> None:
-        def wait(happened: Callable[[Status], bool]) -> Status:
-            for _ in range(600):
-                if pipeline.status is not None and happened(pipeline.status):
-                    return pipeline.status
-                time.sleep(0.05)
-            raise AssertionError(f"it did not happen: {pipeline.status}")
-
-        wait(lambda status: status.fps_processed > 0)
+        until(pipeline, lambda status: status.fps_processed > 0)
         foreign.save()
-        refused.append(wait(lambda status: status.state_reason != ""))
+        refused.append(until(pipeline, lambda status: status.state_reason != ""))
         spotted = len(heard())
-        wait(lambda status: len(heard()) > spotted)
+        until(pipeline, lambda status: len(heard()) > spotted)
         assert {one.gloss for one in heard()[spotted:]} == {"HELLO"}, "the sign that the refused edit lacks"
         edited.save()
-        wait(lambda status: status.glosses == 2 and status.state_reason == "")
+        until(pipeline, lambda status: status.glosses == 2 and status.state_reason == "")
 
     def heard() -> list[Detection]:
         return [one for one in tuple(seen) if isinstance(one, Detection)]
@@ -280,6 +286,80 @@ def test_an_edited_gallery_of_another_encoder_is_refused_by_name_and_the_old_one
         "(c0ffeec0ffee, in use is "
     )
     assert f"run `signspot gallery rebuild --gallery {mine}`" in refused[0].state_reason
+
+
+def test_an_edit_that_is_refused_and_undone_disturbs_no_sign_in_progress(
+    clips: dict[str, Path], gallery: Path, tmp_path: Path
+) -> None:
+    """To take up the edition that is in use would begin the signs in progress anew."""
+    mine, run = tmp_path / "mine", tmp_path / "run"
+    shutil.copytree(gallery, mine)
+    good = Gallery.load(mine)
+    foreign = replace(
+        good,
+        exemplars={name: replace(one, fingerprint="c0ffee" * 10) for name, one in good.exemplars.items()},
+    )
+
+    def edit(pipeline: Pipeline) -> None:
+        until(pipeline, lambda status: status.fps_processed > 0)
+        foreign.save()
+        until(pipeline, lambda status: "another" in status.state_reason)
+        (mine / INDEX).write_text("{")  # the newest trouble is what is told
+        until(pipeline, lambda status: f"{mine / INDEX} is damaged" in status.state_reason)
+        good.save()
+        until(pipeline, lambda status: status.state_reason == "")
+        assert taken_up(run) == []
+        good.without(["HELLO"]).save()  # and the next edit is taken up
+        until(pipeline, lambda status: status.glosses == 2)
+
+    run_pipeline(
+        open_source(str(clips["HELLO"]), speed="max", loop=True), gallery=mine, record=run, meanwhile=edit
+    )
+    assert [Gallery.load(run / line.folder).glosses for line in taken_up(run)] == [("HOUSE", "THANKS")]
+
+
+class Asked:
+    """A source that, asked for what it discarded (a status is half made then), first lets something happen once."""
+
+    def __init__(self, source: Source) -> None:
+        self.first: Callable[[], None] | None = None
+        self.name, self.realtime = source.name, source.realtime
+        self.start, self.stop = source.start, source.stop
+        self._source = source
+
+    def discarded(self) -> dict[str, int]:
+        first, self.first = self.first, None
+        if first is not None:
+            first()
+        return self._source.discarded()
+
+
+def test_a_status_tells_of_one_edition_though_the_next_is_taken_up_while_it_is_made(
+    clips: dict[str, Path], gallery: Path, tmp_path: Path
+) -> None:
+    mine, run = tmp_path / "mine", tmp_path / "run"
+    shutil.copytree(gallery, mine)
+    edited = Gallery.load(mine).without(["HELLO"])
+    source = Asked(open_source(str(clips["HELLO"]), speed="max", loop=True))
+
+    def take_up() -> None:
+        edited.save()
+        end_s = time.monotonic() + 30
+        while not taken_up(run) and time.monotonic() < end_s:
+            time.sleep(0.02)
+
+    def edit(pipeline: Pipeline) -> None:
+        until(pipeline, lambda status: status.fps_processed > 0)
+        (mine / INDEX).write_text("{")
+        until(pipeline, lambda status: status.state_reason != "")
+        source.first = take_up
+        until(pipeline, lambda status: status.glosses == 2 and status.state_reason == "")
+
+    messages = run_pipeline(source, gallery=mine, record=run, meanwhile=edit)
+    told = [(one.glosses, "is damaged" in one.state_reason) for one in messages if isinstance(one, Status)]
+    changes = [pair for before, pair in zip([None, *told], told, strict=False) if pair != before]
+    assert changes == [(3, False), (3, True), (2, False)]
+    assert len(taken_up(run)) == 1
 
 
 def test_landmarks_and_previews_on_demand(clips: dict[str, Path]) -> None:
