@@ -9,8 +9,9 @@ or, on rendered streams that no choice was made on,
     python -m calibration.synthesis.evaluate --signs 200 --work DIR
     python benchmarks/ablation.py --gallery DIR/gallery --annotations DIR/annotations.json --videos DIR
 
-Rows of encoders that the gallery was not taught with are left out. Every video is posed once and every window embedded once; each row scores them anew through the live path's similarity and
-spotter with one thing changed. Exemplars that are cut in another way are embedded from the gallery's landmarks.
+Rows of encoders that the gallery was not taught with are left out. Every video is posed once and every window embedded
+once; each row scores them anew through the live path's similarity and spotter with one thing changed. Exemplars that
+are cut in another way are embedded from the gallery's landmarks.
 """
 
 from __future__ import annotations

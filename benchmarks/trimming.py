@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,10 +20,8 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from calibration.synthesis.evaluate import LEXICON_SEED, SIGNER_SEED
+from calibration.synthesis.evaluate import LEXICON_SEED, lesson, teaching_signer
 from calibration.synthesis.lexicon import LexiconSampler
-from calibration.synthesis.motion import isolated
-from calibration.synthesis.performance import Signer
 from calibration.trim import trim
 from engines.ticks import TICK_S
 from stream.gallery import Gallery
@@ -42,13 +39,13 @@ def main() -> None:
     parser.add_argument("--save", type=Path, metavar="FILE", help="write the figures as JSON")
     args = parser.parse_args()
     gallery = Gallery.load(args.work / "gallery")
-    forms = LexiconSampler(LEXICON_SEED).draw(len(gallery.takes))
+    clips = len(list(args.work.glob("*.mp4")))  # as many signs at most
+    forms = LexiconSampler(LEXICON_SEED).draw(clips)
     number = {form.gloss: index for index, form in enumerate(forms)}
-    teacher = replace(Signer.draw(SIGNER_SEED), rest="sides")
+    teacher = teaching_signer()
     strokes, found = [], []
     for take in track(gallery.takes, "signing", console=Console(stderr=True)):
-        index = number[take.gloss]
-        (sign,) = isolated(teacher, forms[index], seed=index).signs
+        (sign,) = lesson(teacher, forms, number[take.gloss]).signs
         strokes.append((sign.start_s, sign.end_s))
         cut = trim(gallery.landmarks(take))
         ticks = [(cut.up_tick, cut.down_tick), (cut.first_tick, cut.last_tick), (0, cut.ticks)]

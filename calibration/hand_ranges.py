@@ -10,6 +10,7 @@ import json
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,41 +20,28 @@ from rich.console import Console
 from rich.progress import track
 
 from engines.pose.blaze import networks
-from engines.pose.blaze.estimator import PRESENT, BlazePose, Networks, open_networks
-from engines.pose.blaze.quantize import OPERATORS, RANGES, quantized
-from engines.runtime.base import Engine, Placement, TensorSpec
+from engines.pose.blaze.estimator import PRESENT, BlazePose, open_networks
+from engines.pose.blaze.quantize import OPERATORS, RANGES, Ranges, quantized
 from engines.runtime.onnxruntime import OnnxRuntimeEngine
 from stream.demo import gallery_clips, stream_path
 from stream.sources import read_frames
 
 Picture = NDArray[np.uint8]
-Ranges = Mapping[str, tuple[float, float]]
 
 EVERY = 3
 """Of a video's frames one is looked at."""
 
 
-class _Kept:
-    """An engine that keeps the pictures that it was given."""
+class _Kept(OnnxRuntimeEngine):
+    """The hand network, which keeps the pictures that it was given."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self) -> None:
+        super().__init__(networks.network(networks.HAND), threads=1)
         self.pictures: list[Picture] = []
-
-    @property
-    def inputs(self) -> tuple[TensorSpec, ...]:
-        return self._engine.inputs
-
-    @property
-    def outputs(self) -> tuple[TensorSpec, ...]:
-        return self._engine.outputs
 
     def run(self, inputs: Mapping[str, NDArray[np.generic]]) -> dict[str, NDArray[np.float32]]:
         self.pictures.extend(np.asarray(inputs["image"], np.uint8))
-        return self._engine.run(inputs)
-
-    def where(self) -> Placement:
-        return self._engine.where()
+        return super().run(inputs)
 
 
 class _Reader(CalibrationDataReader):  # type: ignore[misc]
@@ -72,9 +60,8 @@ def hands(videos: Iterable[Path]) -> list[Picture]:
         SourceUnreadable: a video is damaged.
         MissingExtra, PoseError, EngineError: the networks do not start.
     """
-    opened = open_networks(threads=1, runtime="onnxruntime")
-    kept = _Kept(opened.hand)
-    estimator = BlazePose(Networks(opened.person, opened.pose, opened.recrop, kept))
+    kept = _Kept()
+    estimator = BlazePose(replace(open_networks(threads=1), hand=kept))
     for video in videos:
         estimator.reset()
         for number, frame in enumerate(read_frames(video)):

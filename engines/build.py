@@ -6,6 +6,7 @@ the batch sizes. What does not load, or fails its own hash, is built again; noth
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import shutil
 import subprocess
@@ -62,8 +63,9 @@ def cache_folder() -> Path:
     return user_cache("engines")
 
 
+@functools.cache
 def gpu_name() -> str:
-    """The first NVIDIA GPU's name and driver, as `nvidia-smi` tells; "" without one."""
+    """The first NVIDIA GPU's name and driver, as `nvidia-smi` tells; "" without one. It is asked once."""
     program = shutil.which("nvidia-smi")
     if program is None:
         return ""

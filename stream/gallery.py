@@ -361,6 +361,7 @@ class GalleryWatcher:
             GalleryError: there is none, or it is damaged.
         """
         self.current: Gallery = Gallery.load(path)
+        self._former = self.current  # what was in use before `poll` gave the current one
         self.trouble = ""  # why the newest edit is not taken up, "" when there is nothing to say
         self._path = path
         self._every_s = every_s
@@ -383,13 +384,21 @@ class GalleryWatcher:
         try:
             edition = Gallery.load(self._path, emptied=True)  # what was removed is spotted no more
         except GalleryError as error:
-            self.trouble = f"the edited gallery is not used: {error}"
+            self._tell(error)
             return None
         self.trouble = ""
         if edition.same_as(self.current):
             return None
-        self.current = edition
+        self._former, self.current = self.current, edition
         return edition
+
+    def refuse(self, error: GalleryError) -> None:
+        """Go back to the edition before, and say why: the one that `poll` has just given does not fit."""
+        self.current = self._former
+        self._tell(error)
+
+    def _tell(self, error: GalleryError) -> None:
+        self.trouble = f"the edited gallery is not used: {error}"
 
     def _look(self) -> tuple[tuple[int, int, int], ...]:
         stamps = []

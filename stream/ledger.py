@@ -123,6 +123,10 @@ class _Pictures:
             self._container = None
 
 
+def _unwritable(folder: Path, error: OSError) -> RecordingError:
+    return RecordingError(f"cannot record the run in {folder}: {error.strerror or error}")
+
+
 class LedgerWriter:
     """Writes a recorded run as it happens. Called from the pose and the spotting thread; each has its own methods.
 
@@ -137,7 +141,7 @@ class LedgerWriter:
                 raise RecordingError(f"{folder} is not empty: name a new folder for --record-run")
             self._file: IO[str] = (folder / "ledger.jsonl").open("w", encoding="utf-8")
         except OSError as error:
-            raise RecordingError(f"cannot record the run in {folder}: {error.strerror or error}") from error
+            raise _unwritable(folder, error) from error
         self._folder = folder
         self._pictures = _Pictures(folder)
         self._galleries = 0
@@ -177,9 +181,7 @@ class LedgerWriter:
                 with contextlib.suppress(FileNotFoundError):
                     shutil.copyfile(edition.path / file, kept.path / file)
         except OSError as error:
-            raise RecordingError(
-                f"cannot record the run in {self._folder}: {error.strerror or error}"
-            ) from error
+            raise _unwritable(self._folder, error) from error
         kept.save()
         return name
 

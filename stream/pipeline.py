@@ -164,7 +164,6 @@ class Pipeline:
         self._change = SourceChange("connecting", "", time.monotonic_ns())
         self._told = self._change  # the newest that a status has told
         self._untold: deque[SourceChange] = deque()
-        self._refused = ""  # why the newest edition of the gallery does not fit (spotting thread)
 
         self._meters = StageMeters()
         self._processing = Meter()
@@ -394,23 +393,18 @@ class Pipeline:
         if self._galleries is None:
             return
         edition = self._galleries.poll()
-        taken = self._gallery.edition
-        if edition is not None:
-            self._refused = ""
-            if taken is not None and edition.same_as(taken):
-                edition = None  # an edit that was refused is undone: no sign in progress starts over
         if edition is not None:
             try:
                 self._spotting.take(edition)
-                taken = edition
             except GalleryError as error:
-                self._refused = f"the edited gallery is not used: {error}"
+                self._galleries.refuse(error)
+                edition = None
         # At once, so that no status tells of one edition and counts the glosses of another.
-        self._gallery = _InUse(taken, self._galleries.trouble or self._refused)
-        if taken is not edition or taken is None:
+        self._gallery = _InUse(self._galleries.current, self._galleries.trouble)
+        if edition is None:
             return
         if self._ledger is not None:
-            folder = self._ledger.keep_gallery(taken)
+            folder = self._ledger.keep_gallery(edition)
             self._ledger.gallery(GalleryLine(tick=self._ticks, folder=folder))
         self._woken.set()
 

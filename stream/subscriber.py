@@ -19,7 +19,7 @@ from stream.curve import ClientKeys
 from stream.events import KINDS, SCHEMA_VERSION, Message
 
 LARGEST_MESSAGE = 16 * 2**20
-"""Bytes; a preview of a 4K picture has about 2 million."""
+"""Bytes; a preview has about 15 thousand, and had 2 million of a 4K picture before previews were shrunk."""
 
 Connection = Literal["connecting", "connected", "refused"]
 

@@ -50,6 +50,16 @@ def overlap(forms: Sequence[SignForm]) -> int:
     return sum(main_parameters(form) in known for form in forms)
 
 
+def teaching_signer() -> Signer:
+    """Who teaches every sign."""
+    return replace(Signer.draw(SIGNER_SEED), rest="sides")
+
+
+def lesson(teacher: Signer, forms: Sequence[SignForm], number: int) -> Performance:
+    """The clip that a sign of the lexicon is taught from, as it is performed."""
+    return isolated(teacher, forms[number], seed=number)
+
+
 def _clip(job: tuple[Path, Performance, Appearance]) -> None:
     path, performance, appearance = job
     if path.exists():
@@ -61,7 +71,7 @@ def render(
     folder: Path, forms: Sequence[SignForm], fresh: Sequence[SignForm], processes: int
 ) -> tuple[list[tuple[str, Path]], list[Path]]:
     """Render a clip of every fresh sign, and streams of all; returns the clips by gloss, and the streams."""
-    teacher = replace(Signer.draw(SIGNER_SEED), rest="sides")
+    teacher = teaching_signer()
     look = Appearance.draw(SIGNER_SEED, body_of(teacher))
     clips = [(form.gloss, folder / f"{form.gloss}.mp4") for form in fresh]
     streams: list[Path] = []
@@ -76,7 +86,7 @@ def render(
             streams.append(path)
             yield path, performance, Appearance.draw(SIGNER_SEED + 1 + number, body_of(signer))
         for form, (_, path) in zip(fresh, clips, strict=True):
-            yield path, isolated(teacher, form, seed=forms.index(form)), look
+            yield path, lesson(teacher, forms, forms.index(form)), look
 
     with ProcessPoolExecutor(processes) as pool:
         done = pool.map(_clip, list(jobs()))

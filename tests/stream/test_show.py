@@ -36,7 +36,7 @@ from stream.lettering import Colour, letters
 from stream.recording import read_messages
 from tests.stream.clips import write_spoilt
 from tests.stream.running import make_gallery
-from tests.stream.xserver import VirtualScreen, missing
+from tests.stream.xserver import VirtualScreen
 
 PROGRAM = Path(__file__).parents[2] / "run_stream.py"
 WIDTH, HEIGHT = 640, 480  # of the video in the window
@@ -44,14 +44,6 @@ PATIENCE_S = 120.0
 """A busy machine takes its time to start Python and to load the models."""
 
 Picture = NDArray[np.uint8]
-
-
-@pytest.fixture
-def screen(tmp_path: Path) -> Iterator[VirtualScreen]:
-    if missing():
-        pytest.skip(missing())
-    with VirtualScreen(tmp_path) as screen:
-        yield screen
 
 
 @contextlib.contextmanager

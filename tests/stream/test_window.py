@@ -6,14 +6,14 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from stream.drawing import GOOD, PANEL_PX, SMALLEST_PX, WARNING
-from tests.stream.xserver import VirtualScreen, missing
+from tests.stream.xserver import VirtualScreen
 
 PROGRAM = """
 import numpy as np
@@ -28,14 +28,6 @@ with ShowWindow("Signspot") as window:
         print("shown", flush=True)
 print("closed", flush=True)
 """
-
-
-@pytest.fixture
-def screen(tmp_path: Path) -> Iterator[VirtualScreen]:
-    if missing():
-        pytest.skip(missing())
-    with VirtualScreen(tmp_path) as screen:
-        yield screen
 
 
 def start(display: str | None) -> subprocess.Popen[str]:

@@ -1,7 +1,8 @@
 """MediaPipe's networks as ONNX: converted from the installed wheel when first used, then kept.
 
-What is kept lies in the user's cache folder under a name made of the TFLite file's SHA-256 and the converter's
-version; a file that is damaged, or that cannot be written, is converted anew: nothing is trusted from elsewhere.
+What is kept lies in the user's cache folder under a name made of the TFLite file's SHA-256, the converter's
+version and what it is quantised by; a file that is damaged, or that cannot be written, is converted anew: nothing is
+trusted from elsewhere.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +21,7 @@ from engines.caches import user_cache
 from engines.choice import AUTO, open_engine
 from engines.errors import EngineError, PoseError
 from engines.pose.blaze.convert import to_onnx
-from engines.pose.blaze.quantize import is_fast_here, quantized, read_ranges
+from engines.pose.blaze.quantize import RANGES, is_fast_here, quantized, read_ranges
 from engines.pose.blaze.tflite import mediapipe_folder, read_tflite
 from engines.runtime.base import Engine
 from engines.runtime.onnxruntime import OnnxRuntimeEngine
@@ -27,7 +29,7 @@ from engines.runtime.onnxruntime import OnnxRuntimeEngine
 CONVERTER = 2
 """Raised whenever the same TFLite file is converted to another network."""
 QUANTIZER = 1
-"""Raised whenever the same network is quantised to another one."""
+"""Raised whenever the same network and ranges are quantised to another one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +87,16 @@ def network(source: Source, *, quantize: bool = False) -> bytes:
         raise PoseError(
             f"the mediapipe wheel does not ship {source.file} ({error.strerror}): pip install mediapipe==0.10.21"
         ) from error
-    version = f"{CONVERTER}q{QUANTIZER}" if quantize else f"{CONVERTER}"
-    kept = cache_folder() / f"{path.stem}-{digest[:16]}-{version}.onnx"
+    name = f"{path.stem}-{digest[:16]}-{CONVERTER}"
+    if quantize:
+        ranges = hashlib.sha256(RANGES.read_bytes()).hexdigest()
+        return _kept(f"{name}-{QUANTIZER}-{ranges[:8]}", lambda: quantized(network(source), read_ranges()))
+    return _kept(name, lambda: to_onnx(read_tflite(path), outputs=source.outputs, low=source.low, high=1.0))
+
+
+def _kept(name: str, make: Callable[[], bytes]) -> bytes:
+    """The model of that name in the cache, made where it is not there or damaged."""
+    kept = cache_folder() / f"{name}.onnx"
     seal = kept.with_suffix(".sha256")
     try:
         model = kept.read_bytes()
@@ -94,9 +104,7 @@ def network(source: Source, *, quantize: bool = False) -> bytes:
             return model
     except OSError:
         pass  # not there yet
-    model = to_onnx(read_tflite(path), outputs=source.outputs, low=source.low, high=1.0)
-    if quantize:
-        model = quantized(model, read_ranges())
+    model = make()
     try:
         kept.parent.mkdir(parents=True, exist_ok=True)
         _replace(kept, model)
