@@ -36,13 +36,16 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from benchmarks.arithmetic import Ceilings, Work, ceilings, count
 from benchmarks.slgcn_speed import as_published
 from calibration.importing import import_checkpoint
+from engines.choice import ONNXRUNTIME, open_engine
 from engines.encoders import find_bundle
 from engines.errors import SignspotError
 from engines.pose.blaze import networks
 from engines.pose.blaze.estimator import BlazePose, open_networks
-from engines.precision import in_precision
+from engines.precision import PRECISIONS, in_precision
 from engines.processor import processor_name
+from engines.runtime.base import Engine
 from engines.runtime.onnxruntime import OnnxRuntimeEngine
+from engines.runtime.tensorrt import FLAVOURS
 from engines.runtime.torch_cuda import TorchEngine
 from tests.engines.public_networks import GraphUnit, InceptionI3d, Slgcn27, with_random_weights
 
@@ -150,7 +153,13 @@ def _shipped(device: str, rgb: str | None) -> Iterator[Subject]:
 def _pose(device: str) -> Iterator[Subject]:
     for name, source, batch in PEOPLE:
         pictures = _random((batch, source.side, source.side, 3), "uint8")
-        yield _subject(f"blaze: {name}", networks.network(source), pictures, device)
+        subject = _subject(f"blaze: {name}", networks.network(source), pictures, device)
+        if device == "cpu" and source in (networks.RECROP, networks.HAND):
+            for threads in (1, 2):
+                engine = networks.engine(source, threads)
+                called = f"as blaze runs it, {_threads(threads)}, {engine.where().precision}"
+                subject.contestants[called] = _run(engine, pictures)
+        yield subject
     try:
         frames = list(_frames())
     except ImportError as error:
@@ -216,10 +225,25 @@ def _subject(
             subject.contestants[called] = _run(graph, x)
             given = {graph.inputs[0].name: x.astype(graph.inputs[0].dtype)}
             subject.device_ms[called] = lambda g=graph, i=given: g.device_ms(i, repeats=200)  # type: ignore[misc]
+        for called, opened in _others_on_gpu(name, model):
+            subject.contestants[called] = _run(opened, x)
     reader = OnnxRuntimeEngine(model, device="cpu")
     (spec,) = reader.inputs
     subject.work = count(model, {spec.name: np.ascontiguousarray(x.astype(spec.dtype))})
     return subject
+
+
+def _others_on_gpu(name: str, model: bytes) -> Iterator[tuple[str, Engine]]:
+    """TensorRT and ONNX Runtime's CUDA, where they are installed; otherwise it is said why not."""
+    for engine in (*FLAVOURS, ONNXRUNTIME):
+        for precision in PRECISIONS[:2]:
+            try:
+                opened = open_engine(model, name=name, engine=f"{engine}:{precision}", verify=False)
+            except SignspotError as error:
+                Console(stderr=True).print(f"{name}: no {engine} in {precision}: {error}", highlight=False)
+                continue
+            if opened.where().device != "cpu":
+                yield f"{opened.where().runtime}, {precision}", opened
 
 
 def _run(engine: Any, x: NDArray[np.generic]) -> Callable[[], Any]:

@@ -1,7 +1,8 @@
 """Built engines: made once, kept in the user's cache, made again when anything that they depend on has changed.
 
-An entry is found by what it was made of: the network's hash, TensorRT's kind and version, the GPU, the arithmetic and
-the batch sizes. What does not load, or fails its own hash, is built again; nothing is trusted from elsewhere.
+An entry is found by what it was made of: the network's hash, TensorRT's kind and version, the GPU and the arithmetic.
+What does not load, fails its own hash, or was made for other batch sizes than are asked for, is built again; nothing is
+trusted from elsewhere.
 """
 
 from __future__ import annotations
@@ -77,9 +78,9 @@ def gpu_name() -> str:
     return told.splitlines()[0].strip() if told.strip() else ""
 
 
-def key(model_sha256: str, flavour: str, version: str, gpu: str, precision: str, batches: Batches) -> str:
+def key(model_sha256: str, flavour: str, version: str, gpu: str, precision: str) -> str:
     """The name of an entry's folder."""
-    what = (model_sha256, flavour, version, gpu, precision, batches.least, batches.usual, batches.most)
+    what = (model_sha256, flavour, version, gpu, precision)
     return hashlib.sha256(msgspec.json.encode(what)).hexdigest()[:24]
 
 
@@ -99,8 +100,8 @@ def built(
         model: ONNX, float32.
         flavour: which TensorRT.
         precision: of its arithmetic.
-        batches: sizes to build for.
-        now: build what is not in the cache.
+        batches: sizes that it must be built for; any will do where none are said.
+        now: build what is not in the cache; otherwise only what was there and is of no use any more.
 
     Returns:
         The engine; its cache entry, None where the cache cannot be written; and in a line what was done and why.
@@ -112,18 +113,22 @@ def built(
     sizes = batches or Batches()
     digest = sha256_of(model)
     version, gpu = tensorrt.version(flavour), gpu_name()
-    folder = cache_folder() / key(digest, flavour, version, gpu, precision, sizes)
-    why = "it was not built before with this version, GPU, precision and batch sizes"
+    folder = cache_folder() / key(digest, flavour, version, gpu, precision)
     if folder.is_dir():
         try:
             kept = read(folder)
-            return _loaded(kept), kept, "taken from the cache"
+            if batches in (None, Batches(*kept.entry.batches)):
+                return _loaded(kept), kept, "taken from the cache"
+            why = f"the one in the cache takes batches of up to {kept.entry.batches[2]}"
         except EngineError as error:
             why = str(error)
-    if not now:
+    else:
+        why = _outdated(digest, flavour, version, gpu, precision)
+    if not why and not now:
         raise EngineError(
-            f"no engine of {name} in the cache ({why}): `signspot engines build --engine {flavour}` makes one"
+            f"no engine of {name} in the cache: `signspot engines build --engine {flavour}` makes one"
         )
+    why = why or "there was none"
     start_s = time.perf_counter()
     made = tensorrt.build(in_precision(model, precision), flavour, batches=sizes)
     entry = Entry(
@@ -150,6 +155,19 @@ def built(
             None,
             f"built: {why}; not kept, since {cache_folder()} cannot be written ({error.strerror})",
         )
+
+
+def _outdated(digest: str, flavour: str, version: str, gpu: str, precision: Precision) -> str:
+    """Why an engine of that network that was built before is of no use here; "" where there is none."""
+    for found in entries():
+        if isinstance(found, EngineError):
+            continue
+        entry = found.entry
+        if (entry.model_sha256, entry.flavour, entry.precision) == (digest, flavour, precision):
+            if entry.version != version:
+                return f"the one in the cache was built by {flavour} {entry.version}, this is {version}"
+            return f"the one in the cache was built for {entry.gpu or 'no GPU'}, this is {gpu or 'none'}"
+    return ""
 
 
 def read(folder: Path) -> Kept:
@@ -185,6 +203,9 @@ def clean(*, everything: bool = False) -> tuple[int, int]:
 
     Returns:
         How many, and how many bytes.
+
+    Raises:
+        EngineError: one cannot be removed.
     """
     count = freed = 0
     if not cache_folder().is_dir():
@@ -193,8 +214,14 @@ def clean(*, everything: bool = False) -> tuple[int, int]:
     for folder in sorted(path for path in cache_folder().iterdir() if path.is_dir()):
         if not everything and _usable(folder, gpu):
             continue
-        freed += _size(folder)
-        shutil.rmtree(folder)
+        size = _size(folder)
+        try:
+            shutil.rmtree(folder)
+        except OSError as error:
+            raise EngineError(
+                f"{folder} cannot be removed ({error.strerror}): check who may write there"
+            ) from error
+        freed += size
         count += 1
     return count, freed
 
@@ -223,4 +250,4 @@ def _loaded(kept: Kept) -> Built:
         tuple(TensorSpec(name, tuple(shape), dtype) for name, shape, dtype in side)
         for side in (kept.entry.inputs, kept.entry.outputs)
     ]
-    return Built(plan, specs[0], specs[1])
+    return Built(plan, specs[0], specs[1], kept.entry.batches[2])

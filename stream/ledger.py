@@ -165,7 +165,7 @@ class LedgerWriter:
         """Write the gallery that is used into the run; returns its folder's name within it, "" for none.
 
         It is written from memory: its folder may hold the next edition already. The landmarks that it was made from are copied as
-        far as they are still there; repeating the run needs none of them.
+        far as they can be read; repeating the run needs none of them.
 
         Raises:
             GalleryError, RecordingError: the run's folder cannot be written.
@@ -178,8 +178,11 @@ class LedgerWriter:
         try:
             for file in {file for take in edition.takes for file in (take.landmarks, take.pictures) if file}:
                 (kept.path / file).parent.mkdir(parents=True, exist_ok=True)
-                with contextlib.suppress(FileNotFoundError):
-                    shutil.copyfile(edition.path / file, kept.path / file)
+                try:
+                    content = (edition.path / file).read_bytes()
+                except OSError:
+                    continue  # gone with a later edition, or it cannot be read
+                (kept.path / file).write_bytes(content)
         except OSError as error:
             raise _unwritable(self._folder, error) from error
         kept.save()

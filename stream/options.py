@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from engines.choice import AUTO, ENGINES
+from engines.choice import AUTO, CHOICES, ENGINES
 from engines.encoders import DEFAULT_ENCODERS
 from engines.pose.choice import HOLISTIC, POSES
 
@@ -34,7 +34,8 @@ def add_engine_option(parser: argparse._ActionsContainer) -> None:
     parser.add_argument(
         "--engine",
         default=AUTO,
-        choices=tuple(ENGINES),
+        choices=CHOICES,
         metavar="NAME",
-        help=f"what executes the encoders, and blaze's networks live ({what})",
+        help=f"what executes the encoders, and live blaze's networks and your own pose network ({what}); on a GPU :float16 "
+        "or :bfloat16 after the name computes in half precision, and is refused where a network loses too much by it",
     )

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from engines.encoders import Encoder
 from engines.errors import GalleryError, SignspotError
-from engines.pose.base import PoseEstimator
+from engines.pose.base import PlacedPose, PoseEstimator
 from stream.clock import Tick
 from stream.degradation import Governor, Level, ladder
 from stream.events import (
@@ -478,11 +478,23 @@ class Pipeline:
             cpu_ms_per_tick=self._cost.ms_per_tick(now_ns),
             encoders=names,
             encoders_missing=sorted(set(names) ^ set(in_gallery)) if in_gallery else [],
-            engines={encoder.name: _engine_status(encoder) for encoder in self._encoders},
+            engines=self._engines(),
             glosses=len(gallery.glosses) if gallery else 0,
             gallery=str(gallery.path) if gallery else "",
             utc_of_zero_us=self._zero_us,
         )
+
+    def _engines(self) -> dict[str, EngineStatus]:
+        """What executes each network, where that was chosen."""
+        places = {encoder.name: encoder.where() for encoder in self._encoders}
+        if isinstance(self._estimator, PlacedPose):
+            places["pose"] = self._estimator.where()
+        return {
+            name: EngineStatus(
+                device=place.device, runtime=place.runtime, precision=place.precision, reason=place.reason
+            )
+            for name, place in places.items()
+        }
 
     def _preview_loop(self) -> None:
         reader = self._ring.reader(blocking=False)
@@ -527,10 +539,3 @@ class Pipeline:
             ),
             frame if posed else None,
         )
-
-
-def _engine_status(encoder: Encoder) -> EngineStatus:
-    place = encoder.where()
-    return EngineStatus(
-        device=place.device, runtime=place.runtime, precision=place.precision, reason=place.reason
-    )

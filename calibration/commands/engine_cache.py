@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 import argparse
-import hashlib
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import track
 from rich.table import Table
 
 from engines import build
+from engines.accuracy import LIMITS, ROWS, difference, samples
 from engines.choice import ONNXRUNTIME, TORCH, open_engine
 from engines.encoders import find_bundle, shipped_bundles
 from engines.errors import ConfigError, EngineError, MissingExtra
 from engines.pose.blaze import networks as blaze
-from engines.precision import PRECISIONS
+from engines.precision import PRECISIONS, Precision
 from engines.runtime import tensorrt
-from engines.runtime.base import Engine
-from engines.runtime.onnxruntime import OnnxRuntimeEngine
-from engines.runtime.tensorrt import FLAVOURS, Batches
+from engines.runtime.tensorrt import FLAVOURS, NO_GPU, Batches
 
 POSE = {
     "blaze/person": blaze.PERSON,
@@ -33,10 +30,8 @@ POSE = {
     "blaze/hand-recrop": blaze.RECROP,
     "blaze/hand": blaze.HAND,
 }
-LIMITS: dict[str, float] = {"float32": 1e-3, "float16": 2e-2, "bfloat16": 6e-2}
-"""Largest difference to the float32 reference that an engine may show, in units of the output's largest value."""
 RUNS = 10
-ROWS = 4
+MARKS = {True: "[green]✓[/green]", False: "[red]✗[/red]"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +40,11 @@ class Checked:
 
     network: str
     engine: str
-    precision: str
+    precision: Precision
     difference: float  # largest, in units of the output's largest value
     milliseconds: float  # median of a run of `ROWS` rows
     why: str  # why it could not be checked; "" when it was
+    absent: bool  # because the engine is not installed, or there is no GPU for it
 
     @property
     def good(self) -> bool:
@@ -128,42 +124,29 @@ def networks(names: list[str]) -> Iterator[tuple[str, bytes]]:
 
 def checked(name: str, model: bytes) -> Iterator[Checked]:
     """A network on every engine and in every arithmetic that works here."""
-    reference = OnnxRuntimeEngine(model, device="cpu")
-    inputs = _samples(reference, model)
-    expected = reference.run(inputs)
     for engine in (ONNXRUNTIME, TORCH, *FLAVOURS):
         for precision in PRECISIONS:
-            try:
-                opened = open_engine(model, name=name, engine=engine, precision=precision)
-                found = opened.run(inputs)
-                spent = []
-                for _ in range(RUNS):
-                    start_s = time.perf_counter()
-                    opened.run(inputs)
-                    spent.append((time.perf_counter() - start_s) * 1e3)
-            except (EngineError, MissingExtra) as error:
-                yield Checked(name, engine, precision, np.inf, np.inf, str(error).splitlines()[0])
-                break  # the other arithmetics would fail the same way
-            apart = max(
-                float(np.abs(found[key] - value).max() / max(float(np.abs(value).max()), 1e-6))
-                for key, value in expected.items()
-            )
-            yield Checked(name, engine, precision, apart, float(np.median(spent)), "")
-            if opened.where().device == "cpu":
-                break  # half precision is for GPUs: processors without it take seconds a run
+            one, device = _checked(name, model, engine, precision)
+            yield one
+            if precision == "float32" and (one.why or device == "cpu"):
+                break  # half precision would fail the same way; processors without it take seconds a run
 
 
-def _samples(engine: Engine, model: bytes) -> dict[str, NDArray[np.generic]]:
-    """Inputs drawn from the network's own hash, so that a check is repeated exactly."""
-    rng = np.random.default_rng(int(hashlib.sha256(model).hexdigest()[:8], 16))
-    drawn: dict[str, NDArray[np.generic]] = {}
-    for spec in engine.inputs:
-        shape = [ROWS if size is None else size for size in spec.shape]
-        if spec.dtype == "uint8":
-            drawn[spec.name] = rng.integers(0, 256, shape, dtype=np.uint8)
-        else:
-            drawn[spec.name] = rng.random(shape).astype(spec.dtype)
-    return drawn
+def _checked(name: str, model: bytes, engine: str, precision: Precision) -> tuple[Checked, str]:
+    """One comparison, and the device that it ran on."""
+    try:
+        opened = open_engine(model, name=name, engine=f"{engine}:{precision}", verify=False)
+        apart = difference(model, opened)
+        inputs = samples(opened, model)
+        spent = []
+        for _ in range(RUNS):
+            start_s = time.perf_counter()
+            opened.run(inputs)
+            spent.append((time.perf_counter() - start_s) * 1e3)
+    except (EngineError, MissingExtra, ConfigError) as error:
+        absent = not isinstance(error, EngineError) or NO_GPU in str(error)
+        return Checked(name, engine, precision, np.inf, np.inf, str(error).splitlines()[0], absent), ""
+    return Checked(name, engine, precision, apart, float(np.median(spent)), "", False), opened.where().device
 
 
 def _build(args: argparse.Namespace, console: Console) -> int:
@@ -172,17 +155,31 @@ def _build(args: argparse.Namespace, console: Console) -> int:
     version = tensorrt.version(args.engine)  # what is not installed is said before the networks are converted
     wanted = list(networks(args.networks))
     sizes = Batches(1, min(4, args.most), args.most)
+    bad = 0
     for name, model in track(
         wanted, f"{args.engine} {version}", console=Console(stderr=True), transient=True
     ):
         made, kept, how = build.built(name, model, args.engine, precision=args.precision, batches=sizes)
         took = f", {kept.entry.built_s:.1f} s" if kept and how.startswith("built") else ""
+        one, _ = _checked(name, model, args.engine, args.precision)
+        bad += not (one.absent or one.good)
         console.print(
-            f"[green]✓[/green] {escape(name)}: {len(made.plan) / 2**20:.1f} MiB{took} ({escape(how)})",
+            f"{MARKS[one.absent or one.good]} {escape(name)}: "
+            f"{len(made.plan) / 2**20:.1f} MiB{took} ({escape(how)}); {escape(_outcome(one))}",
             highlight=False,
             soft_wrap=True,
         )
-    return 0
+    return 1 if bad else 0
+
+
+def _outcome(one: Checked) -> str:
+    """What came of a check, in words."""
+    if one.absent:
+        return f"compiled, never executed: {one.why}"
+    if one.why:
+        return one.why
+    verdict = "" if one.good else f", refused: over {LIMITS[one.precision]:g}"
+    return f"{one.milliseconds:.2f} ms for {ROWS} rows, difference to float32 {one.difference:.1e}{verdict}"
 
 
 def _list(args: argparse.Namespace, console: Console) -> int:
@@ -218,15 +215,12 @@ def _check(args: argparse.Namespace, console: Console) -> int:
     wanted = list(networks(args.networks))
     for name, model in track(wanted, "checking", console=Console(stderr=True), transient=True):
         for one in checked(name, model):
-            if one.why:
+            if one.absent:
                 absent.setdefault(one.engine, one.why)
                 continue
             bad += not one.good
-            verdict = "[green]✓[/green]" if one.good else "[red]✗[/red]"
             console.print(
-                f"{verdict} {escape(one.network):18} {one.engine:13} {one.precision:9} "
-                f"{one.milliseconds:9.2f} ms for {ROWS} rows, difference {one.difference:.1e}"
-                + ("" if one.good else f": refused, over {LIMITS[one.precision]:g}"),
+                f"{MARKS[one.good]} {escape(one.network):18} {one.engine:13} {one.precision:9} {escape(_outcome(one))}",
                 highlight=False,
                 soft_wrap=True,
             )

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from engines.errors import PoseError
 from engines.landmarks import Landmarks
+from engines.runtime.base import Placement
 
 
 class PoseEstimator(Protocol):
@@ -50,6 +51,15 @@ class PartedPose(Protocol):
 
         Where several streams share networks, it includes the wait for their batch.
         """
+        ...
+
+
+@runtime_checkable
+class PlacedPose(Protocol):
+    """An estimator whose networks are executed by an engine that was chosen."""
+
+    def where(self) -> Placement:
+        """Device, runtime, precision, and why."""
         ...
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from engines.choice import AUTO
 from engines.errors import ConfigError
 from engines.pose.base import PoseEstimator
 
@@ -20,12 +21,15 @@ POSES = {
 """Name -> what it is, for `--help`."""
 
 
-def open_pose(name: str = HOLISTIC, *, threads: int | None = None) -> PoseEstimator:
+def open_pose(
+    name: str = HOLISTIC, *, threads: int | None = None, engine: str | None = None
+) -> PoseEstimator:
     """Open a pose estimator; whoever asks for it closes it.
 
     Args:
         name: one of `POSES`; after the file may stand `,mean=R/G/B` and `,std=R/G/B`, of colours from 0 to 255.
         threads: CPU threads for a network, where the estimator leaves that to us.
+        engine: what executes the networks of blaze or of one's own, as `open_engine` takes it; Holistic has a runtime of its own.
 
     Raises:
         ConfigError: there is none of that name.
@@ -37,15 +41,16 @@ def open_pose(name: str = HOLISTIC, *, threads: int | None = None) -> PoseEstima
 
         return HolisticPose(face=name == FACE)
     if name == BLAZE:
-        from engines.pose.blaze.estimator import BlazePose
+        from engines.pose.blaze.estimator import BlazePose, open_networks
 
-        return BlazePose(threads=threads)
+        return BlazePose(open_networks(threads=threads, runtime=engine))
     kind, _, rest = name.partition(":")
     if kind == WHOLEBODY:
         from engines.pose.wholebody import WholeBodyPose
 
         path, options = _wholebody(rest)
-        return WholeBodyPose(path, mean=options.get("mean"), std=options.get("std"), threads=threads or 1)
+        mean, std = options.get("mean"), options.get("std")
+        return WholeBodyPose(path, mean=mean, std=std, threads=threads or 1, engine=engine or AUTO)
     raise ConfigError(f"there is no pose estimator {name!r}: choose one of {', '.join(POSES)}")
 
 
@@ -60,7 +65,7 @@ def open_poses(
         name: as `open_pose` takes it.
         count: of the streams.
         threads: CPU threads for a network, where the estimator leaves that to us.
-        engine: what executes blaze's networks, as `open_engine` takes it; the other estimators have a runtime of their own.
+        engine: as `open_pose` takes it.
 
     Raises:
         ConfigError, MissingExtra, PoseError, EngineError: as `open_pose`.
@@ -70,7 +75,7 @@ def open_poses(
 
         networks = open_networks(threads=threads, shared=count > 1, runtime=engine)
         return [BlazePose(networks) for _ in range(count)]
-    return [open_pose(name, threads=threads) for _ in range(count)]
+    return [open_pose(name, threads=threads, engine=engine) for _ in range(count)]
 
 
 def _wholebody(words: str) -> tuple[Path, dict[str, list[float]]]:

@@ -19,12 +19,13 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from engines.choice import ONNXRUNTIME, open_engine
 from engines.closing import Closing
 from engines.errors import ConfigError, EngineError, PoseError
 from engines.landmarks import PARTS, Landmarks
 from engines.pose.base import check_picture
 from engines.runtime.base import Placement
-from engines.runtime.onnxruntime import Device, OnnxRuntimeEngine
+from engines.runtime.onnxruntime import OnnxRuntimeEngine
 
 Array = NDArray[np.float32]
 Image = NDArray[np.uint8]
@@ -75,7 +76,7 @@ class WholeBodyPose(Closing):
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
         threads: int = 1,
-        device: Device = "auto",
+        engine: str = ONNXRUNTIME,
     ) -> None:
         """Load the network.
 
@@ -86,7 +87,7 @@ class WholeBodyPose(Closing):
                 ImageNet's.
             std: divided by; likewise.
             threads: CPU threads for one run.
-            device: where to run.
+            engine: what executes it, as `open_engine` takes it.
 
         Raises:
             PoseError: there is no such file, or it is no network of that interface.
@@ -97,13 +98,14 @@ class WholeBodyPose(Closing):
         except OSError as error:
             raise PoseError(f"the pose network {model} cannot be read: {error.strerror or error}") from error
         try:
-            self._engine = OnnxRuntimeEngine(raw, threads=threads, device=device)
+            stored = OnnxRuntimeEngine(raw, threads=threads, device="cpu")
+            self._engine = open_engine(raw, name=model.stem, engine=engine, threads=threads)
         except EngineError as error:
             raise PoseError(f"the pose network {model} does not load: {error}") from error
-        self._input = self._engine.inputs[0].name
-        self._height, self._width = _input_size(model, self._engine)
-        self._outputs = _outputs(model, self._engine, self._width, self._height)
-        metadata = self._engine.metadata
+        self._input = stored.inputs[0].name
+        self._height, self._width = _input_size(model, stored)
+        self._outputs = _outputs(model, stored, self._width, self._height)
+        metadata = stored.metadata
         self._mean = _channels(model, "mean", mean, metadata.get("mean"), MEAN)
         self._std = _channels(model, "std", std, metadata.get("std"), STD)
         if not (self._std > 0).all():

@@ -32,7 +32,13 @@ class OnnxRuntimeEngine:
     """A network in an ONNX Runtime session. Calls from several threads at once are safe."""
 
     def __init__(
-        self, model: Path | bytes, *, threads: int = 1, device: Device = "auto", passed_over: str = ""
+        self,
+        model: Path | bytes,
+        *,
+        threads: int = 1,
+        device: Device = "auto",
+        precision: str = "",
+        passed_over: str = "",
     ) -> None:
         """Load and optimise a network.
 
@@ -40,6 +46,7 @@ class OnnxRuntimeEngine:
             model: an ONNX file, or its bytes.
             threads: CPU threads that share the work of one run.
             device: "auto" takes CUDA if it can be had and says why it cannot; the others insist.
+            precision: of the network's arithmetic, to be told; by default what its first input tells.
             passed_over: which better runtimes do not start here, and why; told by `where()`.
 
         Raises:
@@ -67,6 +74,10 @@ class OnnxRuntimeEngine:
                 model, _options(onnxruntime, threads), providers=wanted
             )
         except Exception as error:  # onnxruntime's exceptions have no common base
+            if "memory" in str(error).lower():
+                raise EngineError(
+                    f"{self._called} does not fit into memory: {error}; free some, or another device's with --engine"
+                ) from error
             raise EngineError(
                 f"{self._called} is no network that onnxruntime {onnxruntime.__version__} can execute; "
                 f"restore the file: {error}"
@@ -82,7 +93,8 @@ class OnnxRuntimeEngine:
         self._placement = Placement(
             device="cuda" if on_cuda else "cpu",
             runtime=f"onnxruntime {onnxruntime.__version__}",
-            precision=self._inputs[0].dtype,
+            precision=precision
+            or (kind if (kind := self._inputs[0].dtype).startswith("float") else "float32"),
             reason="; ".join(filter(None, [_reason(device, on_cuda, CUDA in present, threads), passed_over])),
         )
 

@@ -10,6 +10,7 @@ Building was checked with TensorRT for RTX on a machine without a GPU. Executing
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -33,6 +34,10 @@ INSTALL = {
     "tensorrt": "pip install tensorrt (an NVIDIA GPU and its driver are needed)",
     "tensorrt-rtx": "pip install tensorrt-rtx-cu13 (builds without a GPU; runs on RTX cards)",
 }
+DEVICE = "cuda"
+"""PyTorch's name of where the buffers are."""
+NO_GPU = "needs an NVIDIA GPU"
+"""How an engine begins to say that there is none."""
 DTYPES = {
     "FLOAT": "float32",
     "HALF": "float16",
@@ -63,6 +68,7 @@ class Built:
     plan: bytes
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
+    most: int  # rows of a batch
 
 
 def tensorrt_module(flavour: str) -> ModuleType:
@@ -110,9 +116,7 @@ def build(model: bytes, flavour: str, *, batches: Batches | None = None) -> Buil
     try:
         builder = trt.Builder(logger)
     except (RuntimeError, TypeError) as error:  # without a driver TensorRT gives null, which pybind11 refuses
-        raise EngineError(
-            f"{flavour} {trt.__version__} cannot start here (no NVIDIA driver?): {error}"
-        ) from error
+        raise EngineError(f"{flavour} {trt.__version__} {NO_GPU} and its driver to start: {error}") from error
     flags = 1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
     network = builder.create_network(flags)
     parser = trt.OnnxParser(network, logger)
@@ -138,7 +142,7 @@ def build(model: bytes, flavour: str, *, batches: Batches | None = None) -> Buil
         raise EngineError(
             f"{flavour} {trt.__version__} cannot build the network: {logger.newest or 'it does not say why'}"
         )
-    return Built(bytes(plan), tuple(map(_spec, inputs)), tuple(map(_spec, outputs)))
+    return Built(bytes(plan), tuple(map(_spec, inputs)), tuple(map(_spec, outputs)), sizes.most)
 
 
 class TensorrtEngine:
@@ -148,7 +152,13 @@ class TensorrtEngine:
     """
 
     def __init__(
-        self, built: Built, flavour: str, *, precision: str, runtime_cache: Path | None = None
+        self,
+        built: Built,
+        flavour: str,
+        *,
+        precision: str,
+        runtime_cache: Path | None = None,
+        reason: str = "",
     ) -> None:
         """Load it onto the GPU.
 
@@ -157,10 +167,11 @@ class TensorrtEngine:
             flavour: which TensorRT built it.
             precision: of its network, to be told.
             runtime_cache: where TensorRT for RTX keeps what it compiles for this card.
+            reason: how it was come by, to be told.
 
         Raises:
             MissingExtra: TensorRT or PyTorch is not installed.
-            EngineError: there is no GPU, or the engine was built by another version or for another GPU.
+            EngineError: there is no GPU, its memory is full, or the engine was built by another version or for another GPU.
         """
         trt = tensorrt_module(flavour)
         try:
@@ -170,7 +181,7 @@ class TensorrtEngine:
                 f"TensorRT's buffers need PyTorch ({error}): pip install 'signspot[train]'"
             ) from error
         if not torch.cuda.is_available():
-            raise EngineError(f"{flavour} needs an NVIDIA GPU, and PyTorch finds none")
+            raise EngineError(f"{flavour} {NO_GPU}, and PyTorch finds none")
         logger = _logger(trt)
         self._torch = torch
         self._runtime = trt.Runtime(logger)
@@ -183,14 +194,19 @@ class TensorrtEngine:
         self._kept = runtime_cache
         self._cache: Any = None
         self._context = self._created(flavour)
-        self._inputs, self._outputs = built.inputs, built.outputs
+        if self._context is None:
+            raise EngineError(
+                f"{flavour} {trt.__version__} cannot prepare this engine (GPU memory full?): "
+                f"{logger.newest or 'it does not say why'}; free the device, or use --engine onnxruntime"
+            )
+        self._inputs, self._outputs, self._most = built.inputs, built.outputs, built.most
         self._buffers: dict[tuple[tuple[int, ...], ...], dict[str, Any]] = {}
         self._stream: Any = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         self._placement = Placement(
             device=torch.cuda.get_device_name(),
             runtime=f"{flavour} {trt.__version__}",
             precision=precision,
-            reason="it was built for this GPU",
+            reason=reason or "it was built for this GPU",
         )
 
     @property
@@ -214,35 +230,48 @@ class TensorrtEngine:
             EngineError: an input is missing or unknown, has the wrong shape or type, or the run fails.
         """
         check_inputs("this engine", self._inputs, inputs)
+        rows = len(next(iter(inputs.values())))
+        if self._inputs[0].shape[0] is None and rows > self._most:  # more than it was built for
+            parts = [
+                self.run({name: array[first : first + self._most] for name, array in inputs.items()})
+                for first in range(0, rows, self._most)
+            ]
+            return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         torch = self._torch
+        known = len(self._buffers)
         try:
             with torch.cuda.stream(self._stream):
                 buffers = self._bound(inputs)
                 for name, array in inputs.items():
                     buffers[name].copy_(torch.from_numpy(np.ascontiguousarray(array)), non_blocking=True)
                 done = self._context.execute_async_v3(self._stream.cuda_stream)
-                results = {spec.name: buffers[spec.name].float().cpu().numpy() for spec in self._outputs}
+                results = {
+                    spec.name: buffers[spec.name].to("cpu", torch.float32, copy=True).numpy()
+                    for spec in self._outputs
+                }
         except RuntimeError as error:
             raise EngineError(f"TensorRT fails: {error}") from error
         if not done:
-            raise EngineError(
-                "TensorRT refuses to run: the batch may be larger than the engine was built for"
-            )
+            raise EngineError("TensorRT refuses to run, and does not say why")
+        if len(self._buffers) > known:
+            self._keep()
         return results
 
-    def close(self) -> None:
-        """Keep what TensorRT for RTX compiled."""
+    def _keep(self) -> None:
+        """Keep what TensorRT for RTX has compiled, after the first run with inputs of new shapes."""
         if self._cache is not None and self._kept is not None:
-            self._kept.parent.mkdir(parents=True, exist_ok=True)
-            self._kept.write_bytes(bytes(self._cache.serialize()))
+            with contextlib.suppress(OSError):  # no cache: it compiles again at the next start
+                self._kept.parent.mkdir(parents=True, exist_ok=True)
+                self._kept.write_bytes(bytes(self._cache.serialize()))
 
     def _created(self, flavour: str) -> Any:
         if flavour != "tensorrt-rtx":
             return self._engine.create_execution_context()
         config = self._engine.create_runtime_config()
         self._cache = config.create_runtime_cache()
-        if self._kept is not None and self._kept.is_file():
-            self._cache.deserialize(self._kept.read_bytes())
+        if self._kept is not None:
+            with contextlib.suppress(OSError, RuntimeError):  # none, or damaged: it compiles again
+                self._cache.deserialize(self._kept.read_bytes())
         config.set_runtime_cache(self._cache)
         return self._engine.create_execution_context(config)
 
@@ -258,7 +287,7 @@ class TensorrtEngine:
                 spec.name: torch.empty(
                     tuple(self._context.get_tensor_shape(spec.name)),
                     dtype=getattr(torch, spec.dtype),
-                    device="cuda",
+                    device=DEVICE,
                 )
                 for spec in (*self._inputs, *self._outputs)
             }

@@ -78,6 +78,9 @@ class TorchEngine:
         self._torch = torch
         self._device = torch.device("cuda" if has_gpu and device != "cpu" else "cpu")
         self._graphs = graphs and self._device.type == "cuda"
+        torch.backends.cudnn.allow_tf32 = (
+            False  # float32 means float32; who wants less asks for half precision
+        )
         called = str(model) if isinstance(model, Path) else f"a network of {len(model)} bytes"
         try:
             proto = onnx.load(str(model)) if isinstance(model, Path) else onnx.load_from_string(model)

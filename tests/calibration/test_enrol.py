@@ -256,6 +256,9 @@ def test_why_nothing_was_spotted_is_said(
     text = " ".join(capsys.readouterr().out.split())
     assert "nothing was spotted" in text
     assert "a person is seen in only 0% of it" in text
+    assert main(["explain", str(clips["portrait"]), "--gallery", str(enrolled), *encoder]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "a hand is seen in only 0% of it" in text
     garbage = tmp_path / "garbage.mp4"
     garbage.write_bytes(b"no video" * 100)
     assert main(["explain", str(garbage), "--gallery", str(enrolled), *encoder]) == 1

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from engines import build, choice
+from engines import accuracy, build, choice
 from engines.choice import open_engine
 from engines.encoders import find_bundle
 from engines.errors import ConfigError, EngineError, MissingExtra
@@ -20,7 +20,7 @@ from engines.precision import in_precision
 from engines.runtime import tensorrt
 from engines.runtime.base import TensorSpec
 from engines.runtime.onnxruntime import OnnxRuntimeEngine
-from engines.runtime.tensorrt import Built
+from engines.runtime.tensorrt import Batches, Built
 from engines.runtime.torch_cuda import TorchEngine
 
 torch = pytest.importorskip("torch")
@@ -192,15 +192,69 @@ def test_without_a_gpu_onnx_runtime_is_chosen_and_says_why(monkeypatch: pytest.M
 
 
 def test_what_does_not_start_is_passed_over_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fails(model: bytes, name: str, engine: str, precision: str, *, now: bool) -> None:
-        raise EngineError(f"out of memory on {engine}")
+    def fails(model: bytes, name: str, kind: str, precision: str, *, insist: bool, verify: bool) -> None:
+        raise EngineError(f"out of memory on {kind}")
 
     monkeypatch.setattr(build, "gpu_name", lambda: "NVIDIA Test, 1.0")
-    monkeypatch.setattr(choice, "_opened", fails)
+    monkeypatch.setattr(choice, "_on_gpu", fails)
     engine = open_engine(OPERATORS["gemm"])
     assert "onnxruntime" in engine.where().runtime
     for name in ("tensorrt", "tensorrt-rtx", "torch"):
         assert f"out of memory on {name}" in engine.where().reason
+
+
+def test_a_pytorch_that_cannot_use_the_gpu_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(build, "gpu_name", lambda: "NVIDIA Test, 1.0")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    engine = open_engine(OPERATORS["gemm"])
+    assert engine.where().runtime.startswith("onnxruntime"), "which is faster on a CPU"
+    assert "torch: PyTorch finds no GPU: install a build of torch for CUDA" in engine.where().reason
+
+
+def overflowing() -> bytes:
+    """Of 1e5 and 1e-5, whose product with x is nothing to float32; float16 has no 1e5, its largest is 65504."""
+    model = small("Mul", [np.full(4, 1e5, np.float32)], (2, 4))
+    proto = onnx.load_from_string(model)
+    (first,) = proto.graph.node
+    output = first.output[0]
+    first.output[0] = "large"
+    proto.graph.initializer.append(numpy_helper.from_array(np.full(4, 1e-5, np.float32), "tiny"))
+    proto.graph.node.append(helper.make_node("Mul", ["large", "tiny"], [output]))
+    return bytes(proto.SerializeToString())
+
+
+def test_an_engine_that_loses_too_much_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(build, "gpu_name", lambda: "NVIDIA Test, 1.0")
+    good = open_engine(OPERATORS["gemm"], engine="onnxruntime:float16")
+    assert good.where().precision == "float16"
+    for _ in range(2):  # compared, then looked up
+        with pytest.raises(EngineError, match=r"in float16 on cpu is refused for net: .* the limit is 0\.02"):
+            open_engine(overflowing(), name="net", engine="onnxruntime:float16")
+        monkeypatch.setattr(accuracy, "difference", None)
+    assert open_engine(OPERATORS["gemm"], engine="onnxruntime:float16").where().precision == "float16"
+    passed = open_engine(overflowing(), engine="onnxruntime")
+    assert passed.where().precision == "float32"
+
+
+def test_a_network_whose_numbers_are_none_differs_without_end() -> None:
+    class Broken(OnnxRuntimeEngine):
+        def run(self, inputs: Any) -> dict[str, NDArray[np.float32]]:
+            found = super().run(inputs)
+            return {name: np.full_like(value, np.nan) for name, value in found.items()}
+
+    model = OPERATORS["gemm"]
+    assert accuracy.difference(model, OnnxRuntimeEngine(model)) == 0
+    assert accuracy.difference(model, Broken(model)) == np.inf
+
+
+def test_half_precision_wants_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(build, "gpu_name", lambda: "")
+    for words in ("auto:float16", "torch:bfloat16"):
+        with pytest.raises(ConfigError, match="half precision is for NVIDIA GPUs, and there is none here"):
+            open_engine(OPERATORS["gemm"], engine=words)
+    with pytest.raises(ConfigError, match="after the colon stands one of float32, float16, bfloat16"):
+        open_engine(OPERATORS["gemm"], engine="torch:int4")
 
 
 def test_a_gpu_without_memory_for_the_weights_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -232,10 +286,10 @@ def counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     """A cache of the test's own, and what was built for it."""
     made: list[bytes] = []
 
-    def fake(model: bytes, flavour: str, *, batches: object = None) -> Built:
+    def fake(model: bytes, flavour: str, *, batches: Batches | None = None) -> Built:
         made.append(model)
         spec = TensorSpec("x", (None, 4), "float32")
-        return Built(b"plan of %d" % len(made), (spec,), (spec,))
+        return Built(b"plan of %d" % len(made), (spec,), (spec,), batches.most if batches else 16)
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(tensorrt, "build", fake)
@@ -249,7 +303,7 @@ def test_an_engine_is_built_once(counted: list[bytes]) -> None:
     again, _, then = build.built("net", OPERATORS["gemm"], "tensorrt")
     assert first == again
     assert len(counted) == 1
-    assert how.startswith("built: it was not built before")
+    assert how == "built: there was none"
     assert then == "taken from the cache"
     assert kept is not None
     assert kept.entry.gpu == "NVIDIA Test, 1.0"
@@ -275,21 +329,45 @@ def test_what_has_changed_is_built_again_and_said(
 ) -> None:
     build.built("net", OPERATORS["gemm"], "tensorrt")
     change(monkeypatch)  # type: ignore[operator]
-    made, _, how = build.built("net", OPERATORS["gemm"], "tensorrt")
-    assert len(counted) == 2
-    assert how.startswith("built: ")
+    made, _, how = build.built("net", OPERATORS["gemm"], "tensorrt", now=False)
+    assert len(counted) == 2, "at a live start too: it was wanted before"
+    assert how.startswith("built: the ")
     assert made.plan == b"plan of 2"
     assert build.built("net", OPERATORS["gemm"], "tensorrt")[2] == "taken from the cache"
 
 
 def test_a_start_takes_what_is_built_and_builds_nothing(counted: list[bytes]) -> None:
     with pytest.raises(
-        EngineError, match=r"no engine of net in the cache .*`signspot engines build --engine tensorrt`"
+        EngineError, match=r"no engine of net in the cache: `signspot engines build --engine tensorrt`"
     ):
         build.built("net", OPERATORS["gemm"], "tensorrt", now=False)
     build.built("net", OPERATORS["gemm"], "tensorrt")
     assert build.built("net", OPERATORS["gemm"], "tensorrt", now=False)[2] == "taken from the cache"
     assert len(counted) == 1
+
+
+def test_what_was_built_for_other_batches_is_taken_live_and_built_again_on_demand(
+    counted: list[bytes],
+) -> None:
+    build.built("net", OPERATORS["gemm"], "tensorrt", batches=Batches(1, 4, 32))
+    made, _, how = build.built("net", OPERATORS["gemm"], "tensorrt", now=False)
+    assert (made.most, how) == (32, "taken from the cache")
+    made, _, how = build.built("net", OPERATORS["gemm"], "tensorrt", batches=Batches(1, 4, 8))
+    assert (made.most, how) == (8, "built: the one in the cache takes batches of up to 32")
+    assert len(list(build.entries())) == 1
+
+
+def test_an_entry_that_cannot_be_removed_is_said(
+    counted: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build.built("net", OPERATORS["gemm"], "tensorrt")
+
+    def refused(path: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("engines.build.shutil.rmtree", refused)
+    with pytest.raises(EngineError, match=r"cannot be removed \(Permission denied\)"):
+        build.clean(everything=True)
 
 
 def test_clean_removes_what_nothing_here_can_use(

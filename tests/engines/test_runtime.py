@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,7 @@ from onnx import TensorProto, helper
 from engines.errors import EngineError
 from engines.runtime.base import TensorSpec
 from engines.runtime.onnxruntime import OnnxRuntimeEngine
+from engines.runtime.side_by_side import SideBySide
 
 
 def affine(type_: int = TensorProto.FLOAT) -> bytes:
@@ -134,3 +137,62 @@ def test_an_idle_engine_takes_no_cpu() -> None:
         engine.run(window)
         time.sleep(0.04)
     assert time.process_time() - before_s < 0.15  # of 0.4 s; a spinning pool takes 0.3
+
+
+class Counted(OnnxRuntimeEngine):
+    """An engine that notes on which thread it ran how many rows."""
+
+    def __init__(self, *, threads: int) -> None:
+        super().__init__(affine(), threads=threads, device="cpu")
+        self.runs: list[tuple[int, int]] = []
+
+    def run(self, inputs: Mapping[str, NDArray[np.generic]]) -> dict[str, NDArray[np.float32]]:
+        self.runs.append((threading.get_ident(), len(inputs.get("x", ()))))
+        return super().run(inputs)
+
+
+@pytest.mark.parametrize(
+    ("rows", "alone", "shared"), [(1, [], [1]), (2, [1, 1], []), (3, [1, 2], []), (7, [3, 4], [])]
+)
+def test_rows_are_shared_out_among_threads(rows: int, alone: list[int], shared: list[int]) -> None:
+    one, both = Counted(threads=1), Counted(threads=2)
+    engine = SideBySide(one, both, threads=2)
+    x = np.random.default_rng(rows).random((rows, 3), dtype=np.float32)
+    np.testing.assert_allclose(engine.run({"x": x})["y"], x @ [[1, 2], [3, 4], [5, 6]] + 1, rtol=1e-6)
+    assert sorted(count for _, count in one.runs) == alone
+    assert [count for _, count in both.runs] == shared
+    assert len({thread for thread, _ in one.runs}) == len(one.runs), "each part on a thread of its own"
+
+
+def test_what_is_wrong_with_shared_rows_is_said() -> None:
+    one, both = Counted(threads=1), Counted(threads=2)
+    engine = SideBySide(one, both, threads=2)
+    assert (engine.inputs, engine.outputs, engine.where()) == (both.inputs, both.outputs, both.where())
+    for inputs in ({}, {"z": np.zeros((4, 3), np.float32)}, {"x": np.zeros((4, 2), np.float32)}):
+        with pytest.raises(EngineError, match=r"takes the inputs|must be float32"):
+            engine.run(inputs)
+
+
+def test_memory_that_is_full_is_no_damaged_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    import onnxruntime
+
+    def full(*_: object, **__: object) -> None:
+        raise RuntimeError("Failed to allocate memory for requested buffer of size 4194304")
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", full)
+    with pytest.raises(EngineError, match=r"does not fit into memory: .*4194304"):
+        OnnxRuntimeEngine(affine())
+
+
+def test_bytes_that_go_in_are_no_arithmetic() -> None:
+    """Networks of pictures take uint8 and compute in float32."""
+    engine = OnnxRuntimeEngine(affine(), precision="int8")
+    assert engine.where().precision == "int8", "as it is told"
+    graph = helper.make_graph(
+        [helper.make_node("Cast", ["x"], ["y"], to=TensorProto.FLOAT)],
+        "cast",
+        [helper.make_tensor_value_info("x", TensorProto.UINT8, ["n"])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n"])],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10)
+    assert OnnxRuntimeEngine(bytes(model.SerializeToString())).where().precision == "float32"

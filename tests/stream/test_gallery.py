@@ -253,6 +253,20 @@ def test_a_run_that_cannot_keep_the_gallery_says_so(tmp_path: Path) -> None:
     ledger.close()
 
 
+def test_a_run_keeps_a_gallery_without_landmarks_that_cannot_be_read(tmp_path: Path) -> None:
+    gallery = make_gallery(tmp_path / "g")
+    gallery.save()
+    for take in gallery.takes:
+        (gallery.path / take.landmarks).unlink(missing_ok=True)
+        (gallery.path / take.landmarks).mkdir(
+            parents=True, exist_ok=True
+        )  # not even root reads a folder as a file
+    ledger = LedgerWriter(tmp_path / "run")
+    kept = tmp_path / "run" / ledger.keep_gallery(gallery)
+    ledger.close()
+    assert Gallery.load(kept).same_as(gallery)
+
+
 def test_the_folder_is_looked_at_seldom(tmp_path: Path) -> None:
     make_gallery(tmp_path / "g").save()
     watcher = GalleryWatcher(tmp_path / "g", every_s=60.0)

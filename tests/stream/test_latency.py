@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
-from stream.latency import MEMORY, Meter, Rate, StageMeters, percentiles
+from stream.events import Percentiles
+from stream.latency import MEMORY, Meter, Rate, StageMeters, joint_report, percentiles
 
 
 def test_percentiles_of_a_known_distribution() -> None:
@@ -31,6 +33,23 @@ def test_waits_and_works_are_kept_apart() -> None:
         meters.note("pose", wait_ms=3.0, work_ms=30.0)
     report = meters.report()["pose"]
     assert (report.wait_ms.p50, report.work_ms.p50, report.count) == (3.0, 30.0, 10)
+
+
+def test_percentiles_of_a_whole_run_are_right_to_a_hundredth_however_long_it_was() -> None:
+    rng = np.random.default_rng(0)
+    streams = [StageMeters(), StageMeters()]
+    works = [rng.lognormal(2, 1, 20 * MEMORY), rng.lognormal(4, 0.3, 5 * MEMORY)]
+    for meters, values in zip(streams, works, strict=True):
+        for value in values:
+            meters.note("pose", wait_ms=0.0, work_ms=float(value))
+    report = joint_report(streams)["pose"]
+    every = np.concatenate(works)
+    assert report.count == len(every)
+    assert report.wait_ms == Percentiles(p50=0.0, p95=0.0, p99=0.0, max=0.0)
+    for name, share in (("p50", 50), ("p95", 95), ("p99", 99)):
+        assert getattr(report.work_ms, name) == pytest.approx(np.percentile(every, share), rel=0.011)
+    assert report.work_ms.max == every.max()
+    assert joint_report([StageMeters()]) == {}
 
 
 @pytest.mark.parametrize("fps", [12.0, 25.0, 60.0])

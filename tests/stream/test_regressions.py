@@ -95,6 +95,9 @@ def test_other_conditions_are_told() -> None:
     there = report()
     there["machine"]["cpu"] = "b"
     assert other_conditions(report(), there) == ["processor: a then, b now"]
+    here = report() | {"threads": 1, "gallery": "g"}
+    there = report() | {"threads": 2, "gallery": "h"}
+    assert other_conditions(here, there) == ["threads: 1 then, 2 now", "gallery: g then, h now"]
     assert other_conditions(report(), report()) == []
 
 

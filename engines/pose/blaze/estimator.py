@@ -13,7 +13,8 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,7 +30,7 @@ from engines.pose.blaze import networks, regions
 from engines.pose.blaze.detector import best_person
 from engines.pose.blaze.regions import Region
 from engines.pose.blaze.smoothing import LowPass, OneEuro
-from engines.runtime.base import Engine
+from engines.runtime.base import Engine, Placement
 from engines.runtime.batching import Batched
 
 Array = NDArray[np.float32]
@@ -71,6 +72,7 @@ class Networks:
     pose: Engine
     recrop: Engine
     hand: Engine
+    threads: int = 1  # CPU threads that an estimator may use
 
 
 def open_networks(
@@ -93,7 +95,8 @@ def open_networks(
         networks.engine(source, threads, runtime)
         for source in (networks.PERSON, networks.POSE, networks.RECROP, networks.HAND)
     ]
-    return Networks(*(Batched(engine) if shared else engine for engine in opened))
+    person, pose, recrop, hand = (Batched(engine) if shared else engine for engine in opened)
+    return Networks(person, pose, recrop, hand, threads)
 
 
 class BlazePose(Closing):
@@ -110,6 +113,7 @@ class BlazePose(Closing):
             MissingExtra, PoseError, EngineError: as `open_networks`.
         """
         self._networks = shared or open_networks(threads=threads)
+        self._beside = ThreadPoolExecutor(1, "crop") if self._networks.threads > 1 else None
         self._parts_ms: dict[str, float] = {}
         self._closed = False
         self.reset()
@@ -123,6 +127,10 @@ class BlazePose(Closing):
     def parts_ms(self) -> Mapping[str, float]:
         """Work of the last `estimate`: "detector" where the body was lost, "body", "hands"; milliseconds."""
         return self._parts_ms
+
+    def where(self) -> Placement:
+        """Where the body's network runs (the others run beside it), and why not somewhere better."""
+        return self._networks.pose.where()
 
     @contextmanager
     def _timed(self, part: str) -> Iterator[None]:
@@ -226,14 +234,14 @@ class BlazePose(Closing):
         before, self._hands = self._hands, [None, None]
         if not looked:
             return
-        crops = np.stack([region.crop(image, networks.RECROP.side) for _, region in looked])
+        crops = self._crops(image, [region for _, region in looked], networks.RECROP.side)
         points = self._networks.recrop.run({"image": crops})["points"].reshape(-1, 2, 2)
         chosen = []
         for (side, region), pair in zip(looked, points / np.float32(networks.RECROP.side), strict=True):
             now = regions.of_points(region.put_back(pair), -math.pi / 2).moved(down=-0.1)
             last = before[side]
             chosen.append(now if last is None else regions.tracked(regions.of_hand(last), last, now))
-        crops = np.stack([region.crop(image, networks.HAND.side) for region in chosen])
+        crops = self._crops(image, chosen, networks.HAND.side)
         results = self._networks.hand.run({"image": crops})
         unit = np.array([width, height, width], np.float32)
         depth = np.array([1, 1, 1 / HAND_DEPTH], np.float32) / np.float32(networks.HAND.side)
@@ -245,6 +253,14 @@ class BlazePose(Closing):
             self._hands[side] = marks[:, :2]
             found[name] = marks / unit
             found[f"{name}_world"] = region.turn_back(results["world"][row].reshape(21, 3))
+
+    def _crops(self, image: NDArray[np.uint8], hands: Sequence[Region], side: int) -> NDArray[np.uint8]:
+        """What is inside one region or two, (N, side, side, 3); on a thread each where there are two."""
+        if self._beside is None or len(hands) < 2:
+            return np.stack([region.crop(image, side) for region in hands])
+        one, other = hands
+        waiting = self._beside.submit(other.crop, image, side)
+        return np.stack([one.crop(image, side), waiting.result()])
 
 
 def _refine(local: Array, heatmap: Array) -> None:

@@ -25,6 +25,7 @@ from engines.pose.blaze.quantize import RANGES, is_fast_here, quantized, read_ra
 from engines.pose.blaze.tflite import mediapipe_folder, read_tflite
 from engines.runtime.base import Engine
 from engines.runtime.onnxruntime import OnnxRuntimeEngine
+from engines.runtime.side_by_side import SideBySide
 
 CONVERTER = 2
 """Raised whenever the same TFLite file is converted to another network."""
@@ -100,7 +101,7 @@ def _kept(name: str, make: Callable[[], bytes]) -> bytes:
     seal = kept.with_suffix(".sha256")
     try:
         model = kept.read_bytes()
-        if hashlib.sha256(model).hexdigest() == seal.read_text():
+        if hashlib.sha256(model).hexdigest().encode() == seal.read_bytes():
             return model
     except OSError:
         pass  # not there yet
@@ -121,18 +122,27 @@ def engine(source: Source, threads: int, runtime: str | None = None) -> Engine:
         source: which one.
         threads: CPU threads for one run.
         runtime: what executes it, as `open_engine` takes it; ONNX Runtime on the CPU by default, and as "auto" without a
-            GPU. Hands are then in 8-bit integers where the processor is made for that.
+            GPU. Hands are then in 8-bit integers where the processor is made for that, and the two hands on a thread each.
 
     Raises:
         MissingExtra, PoseError, EngineError: as `network`, or the runtime is not there or cannot execute it.
     """
     try:
         if runtime is None or (runtime == AUTO and not gpu_name()):
-            bytewise = source is HAND and is_fast_here()
-            return OnnxRuntimeEngine(network(source, quantize=bytewise), threads=threads, device="cpu")
+            return _on_cpu(source, threads)
         return open_engine(network(source), name=Path(source.file).stem, engine=runtime, threads=threads)
     except EngineError as error:
         raise EngineError(f"{Path(source.file).name}: {error}") from error
+
+
+def _on_cpu(source: Source, threads: int) -> Engine:
+    bytewise = source is HAND and is_fast_here()
+    model, precision = network(source, quantize=bytewise), "int8" if bytewise else "float32"
+    shared = OnnxRuntimeEngine(model, threads=threads, device="cpu", precision=precision)
+    if threads == 1 or source not in (RECROP, HAND):
+        return shared
+    alone = OnnxRuntimeEngine(model, threads=1, device="cpu", precision=precision)
+    return SideBySide(alone, shared, threads=threads)
 
 
 def _replace(path: Path, content: bytes) -> None:

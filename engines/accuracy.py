@@ -1,0 +1,100 @@
+"""Whether an engine computes what a network says: its outputs beside those of float32 on ONNX Runtime, and a limit.
+
+An engine on a GPU, or in half precision, is compared once and the outcome kept in the user's cache; one that is further off
+than its limit is refused.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import math
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from engines.bundle import sha256_of
+from engines.caches import user_cache
+from engines.errors import EngineError
+from engines.precision import Precision
+from engines.runtime.base import Engine
+from engines.runtime.onnxruntime import OnnxRuntimeEngine
+
+LIMITS: dict[Precision, float] = {"float32": 1e-3, "float16": 2e-2, "bfloat16": 6e-2}
+"""Largest difference to the reference that an engine may show, in units of the output's largest value."""
+ROWS = 4
+"""Of the inputs that engines are compared on."""
+
+Rows = dict[str, NDArray[np.generic]]
+
+
+def samples(engine: Engine, model: bytes) -> Rows:
+    """Inputs (`ROWS`, ...) drawn from the network's own hash, so that a comparison is repeated exactly."""
+    rng = np.random.default_rng(int(hashlib.sha256(model).hexdigest()[:8], 16))
+    drawn: Rows = {}
+    for spec in engine.inputs:
+        shape = [ROWS if size is None else size for size in spec.shape]
+        if spec.dtype == "uint8":
+            drawn[spec.name] = rng.integers(0, 256, shape, dtype=np.uint8)
+        else:
+            drawn[spec.name] = rng.random(shape).astype(spec.dtype)
+    return drawn
+
+
+def difference(model: bytes, engine: Engine) -> float:
+    """How far an engine's outputs are from the reference's, in units of each output's largest value.
+
+    Args:
+        model: ONNX, float32.
+        engine: that executes it.
+
+    Returns:
+        The largest over all outputs; infinite where a number is none, or of another shape.
+
+    Raises:
+        EngineError: the network cannot be executed.
+    """
+    reference = OnnxRuntimeEngine(model, device="cpu")
+    inputs = samples(reference, model)
+    expected, found = reference.run(inputs), engine.run(inputs)
+    return max(_apart(value, found[name]) for name, value in expected.items())
+
+
+def _apart(expected: NDArray[np.float32], found: NDArray[np.float32]) -> float:
+    if expected.shape != found.shape:
+        return math.inf
+    apart = float(
+        np.abs(found - expected).max(initial=0.0) / max(float(np.abs(expected).max(initial=0.0)), 1e-6)
+    )
+    return apart if math.isfinite(apart) else math.inf
+
+
+def verified(name: str, model: bytes, engine: Engine, precision: Precision) -> float:
+    """`difference`, which is looked up where this engine was compared before on this machine.
+
+    Args:
+        name: of the network, for people.
+        model: ONNX, float32.
+        engine: that executes it.
+        precision: of its arithmetic.
+
+    Raises:
+        EngineError: the difference is over the limit, or the network cannot be executed.
+    """
+    place = engine.where()
+    what = (sha256_of(model), place.runtime, place.device, precision)
+    kept = user_cache("verdicts") / f"{hashlib.sha256(msgspec.json.encode(what)).hexdigest()[:24]}.json"
+    try:
+        apart = msgspec.json.decode(kept.read_bytes(), type=float)
+    except (OSError, msgspec.DecodeError):
+        apart = difference(model, engine)
+        with contextlib.suppress(OSError):  # no cache: compared again at the next start
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            kept.write_bytes(msgspec.json.encode(apart if math.isfinite(apart) else 1e9))
+    if apart > LIMITS[precision]:
+        raise EngineError(
+            f"{place.runtime} in {precision} on {place.device} is refused for {name}: its outputs are {apart:.1e} of their "
+            f"largest value away from float32, the limit is {LIMITS[precision]:g}"
+        )
+    return apart
