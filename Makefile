@@ -3,11 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test test-slow test-gpu lint clean
+.PHONY: help demo test test-slow test-gpu test-tensorrt tensorrt lint clean
 
 help:
 	@echo "make demo       set up, then watch Signspot enrol signs and spot them live (no camera needed)"
 	@echo "make test       set up, then run the tests (slow ones: make test-slow)"
+	@echo "make test-tensorrt   compile every network for TensorRT for RTX (no GPU needed)"
 	@echo "make lint       ruff, mypy --strict, import-linter"
 	@echo "make clean      remove .venv"
 
@@ -22,6 +23,12 @@ test-slow: $(VENV)/.dev
 
 test-gpu: $(VENV)/.dev
 	$(BIN)/pytest -m gpu --timeout 3600
+
+tensorrt: $(VENV)/.dev
+	$(BIN)/pip install --quiet --editable '.[tensorrt-rtx]'
+
+test-tensorrt: tensorrt
+	$(BIN)/pytest -m slow -k tensorrt_rtx tests/engines/test_engines.py
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

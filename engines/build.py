@@ -25,6 +25,7 @@ from engines.precision import Precision, in_precision
 from engines.runtime import tensorrt
 from engines.runtime.base import TensorSpec
 from engines.runtime.tensorrt import Batches, Built
+from engines.simplify import simplified
 
 PLAN, CARD = "engine.plan", "engine.json"
 
@@ -130,7 +131,7 @@ def built(
         )
     why = why or "there was none"
     start_s = time.perf_counter()
-    made = tensorrt.build(in_precision(model, precision), flavour, batches=sizes)
+    made = tensorrt.build(in_precision(simplified(model), precision), flavour, batches=sizes)
     entry = Entry(
         network=name,
         model_sha256=digest,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from engines import build
-from engines.accuracy import verified
+from engines.accuracy import Refused, verified
 from engines.errors import ConfigError, EngineError, MissingExtra
 from engines.precision import PRECISIONS, Precision, in_precision
 from engines.runtime.base import Engine
@@ -49,58 +51,79 @@ def open_engine(
         model: ONNX, float32.
         name: of the network, for people and the cache.
         engine: one of `CHOICES`; half precision is for GPUs. "auto" without an NVIDIA GPU is ONNX Runtime; with one, TensorRT where an engine has been built
-            (building takes too long for a start), else PyTorch, else ONNX Runtime: what does not start, or is too far from
-            float32, is passed over, and its reason kept in `where()`.
+            (building takes too long for a start), else PyTorch, else ONNX Runtime: what does not start is passed over. Where half
+            precision is too far from float32, float32 is taken. `where()` tells the reasons.
         threads: CPU threads for one run.
-        verify: refuse an engine on a GPU, or in half precision, that is too far from float32.
+        verify: compare an engine on a GPU, or in half precision, with the reference, and refuse one that is too far off.
 
     Raises:
         ConfigError: there is no engine of that name, or no GPU for half precision.
         MissingExtra: the one that is asked for is not installed.
-        EngineError: it does not start, cannot execute the network, or is too far from float32.
+        Refused: in float32 it is too far from the reference.
+        EngineError: it does not start, or cannot execute the network.
     """
     kind, precision = parse_engine(engine)
     if precision != "float32" and not build.gpu_name():
         raise ConfigError(
             f"engine {engine!r}: half precision is for NVIDIA GPUs, and there is none here; leave out :{precision}"
         )
+    wanted = _Wanted(model, name, threads, verify)
+    try:
+        return _opened(wanted, kind, precision)
+    except Refused as error:
+        if precision == "float32":
+            raise
+        return _opened(wanted, kind, "float32", passed_over=str(error))
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What is to be executed, whatever executes it."""
+
+    model: bytes
+    name: str
+    threads: int
+    verify: bool
+
+    def verified(self, engine: Engine, precision: Precision) -> Engine:
+        """That engine, where it is near enough to float32."""
+        if self.verify and (precision != "float32" or engine.where().device != "cpu"):
+            verified(self.name, self.model, engine, precision)
+        return engine
+
+
+def _opened(wanted: _Wanted, kind: str, precision: Precision, passed_over: str = "") -> Engine:
     if kind == AUTO and build.gpu_name():
-        passed = []
+        passed = [passed_over] if passed_over else []
         for candidate in (*FLAVOURS, TORCH):
             try:
-                return _on_gpu(model, name, candidate, precision, insist=False, verify=verify)
+                return _on_gpu(wanted, candidate, precision, "; ".join(passed), insist=False)
             except (MissingExtra, EngineError) as error:
+                if isinstance(error, Refused) and precision != "float32":
+                    raise
                 passed.append(f"{candidate}: {error}")
-        return _onnxruntime(model, name, precision, threads, verify=verify, passed_over="; ".join(passed))
+        return _onnxruntime(wanted, precision, "; ".join(passed))
     if kind in (AUTO, ONNXRUNTIME):
-        return _onnxruntime(model, name, precision, threads, verify=verify)
-    return _on_gpu(model, name, kind, precision, insist=True, verify=verify)
+        return _onnxruntime(wanted, precision, passed_over)
+    return _on_gpu(wanted, kind, precision, passed_over, insist=True)
 
 
-def _onnxruntime(
-    model: bytes, name: str, precision: Precision, threads: int, *, verify: bool, passed_over: str = ""
-) -> OnnxRuntimeEngine:
-    opened = OnnxRuntimeEngine(
-        in_precision(model, precision), threads=threads, precision=precision, passed_over=passed_over
-    )
-    if verify and (precision != "float32" or opened.where().device != "cpu"):
-        verified(name, model, opened, precision)
-    return opened
+def _onnxruntime(wanted: _Wanted, precision: Precision, passed_over: str) -> Engine:
+    model = in_precision(wanted.model, precision)
+    opened = OnnxRuntimeEngine(model, threads=wanted.threads, precision=precision, passed_over=passed_over)
+    return wanted.verified(opened, precision)
 
 
-def _on_gpu(
-    model: bytes, name: str, kind: str, precision: Precision, *, insist: bool, verify: bool
-) -> Engine:
-    """An engine of PyTorch's or TensorRT's, compared with the reference; on a CPU only where PyTorch is insisted on."""
-    opened: Engine
+def _on_gpu(wanted: _Wanted, kind: str, precision: Precision, passed_over: str, *, insist: bool) -> Engine:
+    """PyTorch's or TensorRT's engine; on a CPU only where PyTorch is insisted on."""
     if kind == TORCH:
         from engines.runtime.torch_cuda import TorchEngine  # imports torch: only where it is used
 
-        opened = TorchEngine(in_precision(model, precision), device="auto" if insist else "cuda")
-    else:
-        made, kept, how = build.built(name, model, kind, precision=precision, now=insist)
-        compiled: Path | None = kept.folder / "compiled.cache" if kept else None
-        opened = TensorrtEngine(made, kind, precision=precision, runtime_cache=compiled, reason=how)
-    if verify and (precision != "float32" or opened.where().device != "cpu"):
-        verified(name, model, opened, precision)
-    return opened
+        model = in_precision(wanted.model, precision)
+        device: Literal["auto", "cuda"] = "auto" if insist else "cuda"
+        return wanted.verified(TorchEngine(model, device=device, passed_over=passed_over), precision)
+    made, kept, how = build.built(wanted.name, wanted.model, kind, precision=precision, now=insist)
+    compiled: Path | None = kept.folder / "compiled.cache" if kept else None
+    reason = "; ".join(filter(None, [how, passed_over]))
+    engine = TensorrtEngine(made, kind, precision=precision, runtime_cache=compiled, reason=reason)
+    return wanted.verified(engine, precision)

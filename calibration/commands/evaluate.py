@@ -168,8 +168,9 @@ def _oneshot(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps({"oneshot": found.metrics()}))
     else:
+        by = "by other signers than the exemplar's" if form == "wlasl" else "whose signers are not told"
         print(
-            f"{found.queries} clips of {found.ways} signs, by other signers than the exemplar's: "
+            f"{found.queries} clips of {found.ways} signs, {by}: "
             f"top-1 {found.top1:.3f}, top-5 {found.top5:.3f}, mAP {found.map:.3f}"
         )
     return 0

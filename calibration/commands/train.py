@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from calibration.commands import train_rgb, train_transcript
+from calibration.commands.stopping import stop_between_steps
 from calibration.commands.training_device import add_device_option, check_device
 from engines.encoders import find_bundle
 from engines.errors import ConfigError, MissingExtra
@@ -195,9 +196,12 @@ def _train(args: argparse.Namespace, console: Console) -> int:
         training = Run(args.out, signs, others, recipe, shape, teacher, made_up, args.device)
     except ValueError as error:
         raise ConfigError(str(error)) from error
-    with Progress(*COLUMNS, console=console) as progress:
+    with Progress(*COLUMNS, console=console) as progress, stop_between_steps() as stopped:
         bar = progress.add_task("", total=recipe.steps, completed=training.at)
         while not training.done:
+            if stopped():
+                training.save()
+                raise KeyboardInterrupt
             training.step()
             progress.update(bar, completed=training.at, description=f"loss {training.loss:.2f}")
             if training.at % recipe.every == 0 or training.done:

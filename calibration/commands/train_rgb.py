@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from calibration.commands.stopping import stop_between_steps
 from calibration.commands.training_device import add_device_option, check_device
 from engines.encoders import load_encoder
 from engines.errors import ConfigError
@@ -115,9 +116,12 @@ def _train(args: argparse.Namespace, console: Console) -> int:
     )
     pictures = _sent(clips, args, console) if args.device != "cpu" else None
     training = RgbRun(args.out, clips, dev, recipe, taught=taught, device=args.device, pictures=pictures)
-    with Progress(*COLUMNS, console=console) as progress:
+    with Progress(*COLUMNS, console=console) as progress, stop_between_steps() as stopped:
         bar = progress.add_task("", total=recipe.steps, completed=training.at)
         while not training.done:
+            if stopped():
+                training.save()
+                raise KeyboardInterrupt
             training.step()
             progress.update(bar, completed=training.at, description=f"loss {training.loss:.2f}")
             if training.at % recipe.every == 0 or training.done:

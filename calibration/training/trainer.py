@@ -108,7 +108,8 @@ class Run:
                 step is one CUDA graph. The same seed gives another outcome there than on a CPU.
 
         Raises:
-            ValueError: the folder holds a run of another recipe, or a teacher is to teach on a GPU.
+            ValueError: the folder holds a run of another recipe, shape, teacher or number of signs, or a teacher is to teach on
+                a GPU.
         """
         if teacher is not None and device != "cpu":
             raise ValueError("a teacher teaches on the CPU only: leave out --device cuda, or --teacher")
@@ -251,9 +252,14 @@ class Run:
             changed = [
                 f.name for f in fields(Recipe) if state["recipe"].get(f.name) != getattr(self.recipe, f.name)
             ]
-            raise ValueError(
-                f"{self.folder} holds a run with another {', '.join(changed)}; choose another folder"
-            )
+            raise self._other_run(changed)
+        shape = asdict(self.network.shape)
+        if changed := [name for name, value in shape.items() if state["shape"].get(name) != value]:
+            raise self._other_run(changed)
+        if len(state["directions"]) != len(self.directions):
+            raise self._other_run(["number of signs to train on"])
+        if state["reading"]["weight"].shape != self.reading.weight.shape:
+            raise self._other_run(["teacher"])
         self.network.load_state_dict(state["network"])
         self.average = state["average"]
         self.directions.data.copy_(state["directions"])
@@ -261,6 +267,11 @@ class Run:
         self.optimizer.load_state_dict(state["optimizer"])
         self.at, self.loss, self.accuracy = state["at"], state["loss"], state["accuracy"]
         self.history = [Point(**point) for point in state["history"]]
+
+    def _other_run(self, changed: Sequence[str]) -> ValueError:
+        return ValueError(
+            f"{self.folder} holds a run with another {', '.join(changed)}; choose another folder"
+        )
 
     def _taught(self) -> int:
         """D of the teacher's rows; 1 without a teacher, when nothing reads them."""

@@ -50,13 +50,21 @@ class _Step:
 class TorchEngine:
     """A network executed by PyTorch. Not for use from two threads at once."""
 
-    def __init__(self, model: Path | bytes, *, device: Device = "auto", graphs: bool = True) -> None:
+    def __init__(
+        self,
+        model: Path | bytes,
+        *,
+        device: Device = "auto",
+        graphs: bool = True,
+        passed_over: str = "",
+    ) -> None:
         """Read the network and compute what does not depend on its inputs.
 
         Args:
             model: an ONNX file, or its bytes.
             device: "auto" takes a GPU where there is one and says why not where there is none; "cuda" insists.
             graphs: record CUDA graphs; without them a GPU is told each operation by itself, which is there to be compared.
+            passed_over: what better there was and why it is not used; told by `where()`.
 
         Raises:
             MissingExtra: torch or onnx is not installed.
@@ -114,7 +122,7 @@ class TorchEngine:
             device=name,
             runtime=f"torch {torch.__version__}" + (" with CUDA graphs" if self._graphs else ""),
             precision=next((one for one in ("bfloat16", "float16") if one in floats), "float32"),
-            reason=_reason(device, has_gpu),
+            reason="; ".join(filter(None, [_reason(device, has_gpu), passed_over])),
         )
 
     @property

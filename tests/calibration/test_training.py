@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import signal
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,10 +25,11 @@ from calibration.training.corpora import (
     sided_hands,
 )
 from calibration.training.losses import batch_hard_triplet, cosine_cross_entropy
-from calibration.training.trainer import Recipe, Run, read_run, split
+from calibration.training.trainer import CHECKPOINT, Recipe, Run, read_run, split
 from engines.errors import ConfigError
 from engines.networks.slgcn import SlgcnShape
 from engines.skeleton import JOINTS, LEFT_HAND, LEFT_SHOULDER, NOSE, RIGHT_HAND, RIGHT_SHOULDER
+from run_stream import main
 
 torch.set_num_threads(1)
 SMALL = SlgcnShape(widths=(8,), strides=(2,), trunk=16, trunk_blocks=1, dimension=16)
@@ -103,6 +106,41 @@ def test_a_run_is_not_resumed_with_another_recipe(tmp_path: Path) -> None:
     Run(tmp_path, made, made, Recipe(steps=6), SMALL).save()
     with pytest.raises(ValueError, match="another steps"):
         Run(tmp_path, made, made, Recipe(steps=7), SMALL)
+    with pytest.raises(ValueError, match="another dropout; choose another folder"):
+        Run(tmp_path, made, made, Recipe(steps=6), replace(SMALL, dropout=0.5))
+    with pytest.raises(ValueError, match="another trunk"):
+        Run(tmp_path, made, made, Recipe(steps=6), replace(SMALL, trunk=2 * SMALL.trunk))
+    with pytest.raises(ValueError, match="another number of signs to train on"):
+        Run(tmp_path, made, made, Recipe(steps=6), SMALL, made_up=corpus(8))
+    with pytest.raises(ValueError, match="another teacher"):
+        Run(
+            tmp_path,
+            made,
+            made,
+            Recipe(steps=6),
+            SMALL,
+            teacher=lambda rows: np.zeros((len(rows), 5), np.float32),
+        )
+    assert Run(tmp_path, made, made, Recipe(steps=6), SMALL).at == 0
+
+
+def test_ctrl_c_loses_no_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = corpus(270)
+    step = Run.step
+
+    def stepped(run: Run) -> None:
+        step(run)
+        if run.at == 2:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr("calibration.commands.train._corpora", lambda data, features: (made, None))
+    monkeypatch.setattr(Run, "step", stepped)
+    small = ["--widths", "8", "--trunk", "16", "--trunk-blocks", "1"]
+    words = ["train", "encoder", "--out", str(tmp_path / "run"), "--steps", "3", *small]
+    for status, at in ((130, 2), (0, 3)):
+        assert main(words) == status
+        assert torch.load(tmp_path / "run" / CHECKPOINT, weights_only=True)["at"] == at
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_training_lowers_the_loss(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from engines import accuracy, build, choice
+from engines.accuracy import Refused, verified
 from engines.choice import open_engine
 from engines.encoders import find_bundle
 from engines.errors import ConfigError, EngineError, MissingExtra
@@ -22,6 +23,7 @@ from engines.runtime.base import TensorSpec
 from engines.runtime.onnxruntime import OnnxRuntimeEngine
 from engines.runtime.tensorrt import Batches, Built
 from engines.runtime.torch_cuda import TorchEngine
+from engines.simplify import simplified
 
 torch = pytest.importorskip("torch")
 
@@ -48,6 +50,7 @@ SHIPPED = {
     "pose": lambda: networks.network(networks.POSE),
     "recrop": lambda: networks.network(networks.RECROP),
     "person": lambda: networks.network(networks.PERSON),
+    "palm": lambda: networks.network(networks.PALM),
 }
 
 
@@ -180,6 +183,34 @@ def test_weights_round_to_the_nearest_bfloat16() -> None:
     assert proto.graph.output[0].type.tensor_type.elem_type == TensorProto.FLOAT, "callers see no difference"
 
 
+# -- simplifying ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_simplified_network_has_fewer_nodes_and_gives_the_same(name: str) -> None:
+    model = SHIPPED[name]()
+    simple = simplified(model)
+    before, after = (len(onnx.load_from_string(one).graph.node) for one in (model, simple))
+    assert after <= before + 1
+    assert after < 0.7 * before or not name.startswith("slgcn"), "those have hundreds of constants"
+    inputs = drawn(model)
+    found, expected = OnnxRuntimeEngine(simple).run(inputs), OnnxRuntimeEngine(model).run(inputs)
+    for key, value in expected.items():
+        np.testing.assert_allclose(found[key], value, atol=1e-5 * np.abs(value).max())
+
+
+def test_bytes_are_cast_before_they_are_moved() -> None:
+    """TensorRT's parser refuses to transpose bytes."""
+    proto = onnx.load_from_string(simplified(SHIPPED["i3d_mlp"]()))
+    (entry,) = proto.graph.input
+    assert [node.op_type for node in proto.graph.node if entry.name in node.input] == ["Cast"]
+
+
+def test_a_damaged_network_cannot_be_simplified() -> None:
+    with pytest.raises(EngineError, match="a network of 9 bytes cannot be simplified"):
+        simplified(b"no network"[:9])
+
+
 # -- the choice ------------------------------------------------------------------------------------------------------
 
 
@@ -192,7 +223,7 @@ def test_without_a_gpu_onnx_runtime_is_chosen_and_says_why(monkeypatch: pytest.M
 
 
 def test_what_does_not_start_is_passed_over_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fails(model: bytes, name: str, kind: str, precision: str, *, insist: bool, verify: bool) -> None:
+    def fails(wanted: object, kind: str, precision: str, passed_over: str, *, insist: bool) -> None:
         raise EngineError(f"out of memory on {kind}")
 
     monkeypatch.setattr(build, "gpu_name", lambda: "NVIDIA Test, 1.0")
@@ -223,18 +254,30 @@ def overflowing() -> bytes:
     return bytes(proto.SerializeToString())
 
 
-def test_an_engine_that_loses_too_much_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("engine", ["onnxruntime", "torch", "auto"])
+def test_half_precision_that_loses_too_much_is_refused_and_float32_taken(
+    engine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(build, "gpu_name", lambda: "NVIDIA Test, 1.0")
-    good = open_engine(OPERATORS["gemm"], engine="onnxruntime:float16")
-    assert good.where().precision == "float16"
+    good = open_engine(OPERATORS["gemm"], engine=f"{engine}:float16").where()
+    assert good.precision == "float16"
     for _ in range(2):  # compared, then looked up
-        with pytest.raises(EngineError, match=r"in float16 on cpu is refused for net: .* the limit is 0\.02"):
-            open_engine(overflowing(), name="net", engine="onnxruntime:float16")
+        place = open_engine(overflowing(), name="net", engine=f"{engine}:float16").where()
+        assert place.precision == "float32"
+        assert "in float16 on cpu is refused for net: its outputs are" in place.reason
         monkeypatch.setattr(accuracy, "difference", None)
-    assert open_engine(OPERATORS["gemm"], engine="onnxruntime:float16").where().precision == "float16"
-    passed = open_engine(overflowing(), engine="onnxruntime")
-    assert passed.where().precision == "float32"
+
+
+def test_float32_that_is_off_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Off(OnnxRuntimeEngine):
+        def run(self, inputs: Any) -> dict[str, NDArray[np.float32]]:
+            return {name: value + np.float32(0.1) for name, value in super().run(inputs).items()}
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    model = OPERATORS["gemm"]
+    with pytest.raises(Refused, match=r"in float32 on cpu is refused for net: .* the limit is 0\.001"):
+        verified("net", model, Off(model), "float32")
 
 
 def test_a_network_whose_numbers_are_none_differs_without_end() -> None:
@@ -403,7 +446,7 @@ def test_every_network_compiles_for_tensorrt_rtx(name: str, precision: str) -> N
     except MissingExtra as error:
         pytest.skip(str(error))
     model = SHIPPED[name]()
-    made = tensorrt.build(in_precision(model, precision), "tensorrt-rtx")  # type: ignore[arg-type]
+    made = tensorrt.build(in_precision(simplified(model), precision), "tensorrt-rtx")  # type: ignore[arg-type]
     reference = OnnxRuntimeEngine(model)
     assert made.inputs == reference.inputs
     assert {spec.name: spec.shape[1:] for spec in made.outputs} == {
