@@ -23,7 +23,7 @@ from rich.table import Table
 
 from calibration.evaluation.oneshot import embed_signs, score_rows
 from calibration.training.corpora import Corpus, read_dgs_unknown, read_wlasl
-from calibration.training.trainer import Recipe, Run, embedder
+from calibration.training.trainer import Recipe, Run, embedder, split
 from engines.features import KEYPOINTS
 from engines.networks.slgcn import Slgcn
 from engines.processor import processor_name
@@ -78,6 +78,7 @@ def main() -> None:
     torch.set_num_threads(1)
     corpus = read_wlasl(args.data / "wlasl_hands.npz", KEYPOINTS)
     background = read_dgs_unknown(args.data / "dgs_unknown_hands2d.npz")
+    _, dev = split(corpus)
     recipe = Recipe(seed=args.seed, steps=args.steps)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     found: dict[str, dict[str, float]] = {}
@@ -92,11 +93,10 @@ def main() -> None:
                 progress.update(bar, completed=recipe.steps * number + run.at)
                 if run.at % recipe.every == 0 or run.done:
                     run.save()
-            embedded = embed_signs(run.dev, embedder([run.averaged()]))
-            found[name] = score_rows(run.dev, embedded).metrics()
+            embedded = embed_signs(dev, embedder([run.averaged()]))
+            found[name] = score_rows(dev, embedded).metrics()
             if len(streams) == 1:
                 rows.append(embedded)
-            dev = run.dev
     found["four networks, cosines added"] = score_rows(
         dev, np.concatenate(rows, 1) / np.float32(len(rows) ** 0.5)
     ).metrics()

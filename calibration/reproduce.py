@@ -1,4 +1,4 @@
-"""The challenge's one-shot track from its data to its score: trim, embed, fuse, Top-K transfer.
+"""The challenge's one-shot track from its data to its score: trim, train if asked to, embed, fuse, Top-K transfer.
 
 The method of the track's runner-up (see `Vázquez-Enríquez et al., "ECCV 2022 Sign Spotting Challenge: Dataset, Design and
 Results"`): each sign's clip is trimmed to hands-up..hands-down; windows of the continuous videos are compared with it, for
@@ -23,13 +23,13 @@ import numpy as np
 from calibration.corpus.landmarks import NotLandmarks, read_track, save_track
 from calibration.enrol import enrol_clips, loaded_encoders, with_exemplars
 from calibration.evaluation.closed import Counts, answer_all, count
-from calibration.evaluation.oslwl import Challenge
+from calibration.evaluation.oslwl import Annotated, Challenge
 from calibration.evaluation.playing import WindowScores
 from calibration.evaluation.spotting import Sign
 from calibration.signing import fingerprint_of
 from calibration.transfer import K
 from engines.encoders import DEFAULT_ENCODERS, Encoder
-from engines.errors import ConfigError
+from engines.errors import ConfigError, MissingExtra
 from engines.landmarks import LandmarkTrack
 from engines.pose.base import PoseEstimator
 from engines.pose.choice import HOLISTIC, open_pose
@@ -91,6 +91,66 @@ def _figures(counts: Counts) -> dict[str, float]:
     return {name: round(value, 4) for name, value in found.items()}
 
 
+@dataclass(frozen=True, slots=True)
+class Training:
+    """What encoders are trained on before they are used."""
+
+    split: Annotated
+    steps: int
+    wlasl: Path | None = None  # `wlasl_hands.npz`, to train on as well
+
+
+def trained(
+    training: Training, out: Path, *, pose: str = HOLISTIC, progress: Progress | None = None
+) -> list[str]:
+    """Train the encoder of each modality on annotated videos; a command that was stopped goes on.
+
+    Args:
+        training: on what.
+        out: folder for landmarks, runs and bundles.
+        pose: the pose estimator.
+        progress: told how far the work is.
+
+    Returns:
+        The bundles' folders.
+
+    Raises:
+        ConfigError: there is too little to train on, or `out` cannot be made or holds a run on something else.
+        MissingExtra: PyTorch is not installed.
+        SourceError: a video cannot be read.
+    """
+    try:
+        from calibration.training.annotated import (
+            Signed,
+            train_encoders,
+        )  # imports torch: only where it is used
+    except ImportError as error:
+        raise MissingExtra(f"training needs PyTorch ({error}): pip install 'signspot[train]'") from error
+    if training.steps < 1:
+        raise ConfigError(f"--train-steps {training.steps}: a network is trained for at least one step")
+    told = progress or (lambda what, share: None)
+    cache = _landmarks_folder(out)
+    signed = []
+    with contextlib.closing(open_pose(pose)) as estimator:
+        for number, (name, path) in enumerate(training.split.videos.items()):
+            told(f"posing {name}", number / len(training.split.videos))
+            track = _posed(path, fingerprint_of(path), estimator, cache, pictures=False)
+            signed.append(Signed(track, training.split.truth[name]))
+    folders = train_encoders(
+        signed, out / "trained", steps=training.steps, wlasl=training.wlasl, progress=told
+    )
+    return [str(folder) for folder in folders]
+
+
+def _landmarks_folder(out: Path) -> Path:
+    cache = out / "landmarks"
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"--out {out} cannot be made: {error.strerror or error}") from error
+    return cache
+
+
 def reproduce(
     challenge: Challenge,
     out: Path,
@@ -118,11 +178,7 @@ def reproduce(
     if not 1 <= k <= 100:
         raise ConfigError(f"--k {k}: take 1 to 100 matches of each sign; {K} is the challenge entry's")
     told = progress or (lambda what, share: None)
-    cache = out / "landmarks"
-    try:
-        cache.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"--out {out} cannot be made: {error.strerror or error}") from error
+    cache = _landmarks_folder(out)
     with tempfile.TemporaryDirectory(prefix="gallery-", dir=out) as scratch:
         clips = list(challenge.queries.items())
         report = enrol_clips(

@@ -50,6 +50,29 @@ class Challenge:
         return f"Challenge({len(self.queries)} signs, {len(self.videos)} videos, {asked} questions)"
 
 
+@dataclass(frozen=True, slots=True)
+class Annotated:
+    """Continuous videos and what is signed in them: a split to train on, which needs no clips of signs alone."""
+
+    videos: Mapping[str, Path]  # the ground truth's name of a video -> its file
+    truth: Mapping[str, tuple[Sign, ...]]  # the same name -> what is signed in it, seconds
+
+
+def find_annotated(data: Path, *, videos: Path | None = None, truth: Path | None = None) -> Annotated:
+    """Find the ground truth and its videos in a folder, as `find_challenge` does.
+
+    Raises:
+        NotTheChallenge: something is missing, or there is more than one ground truth.
+    """
+    if not data.is_dir():
+        raise NotTheChallenge(
+            f"there is no folder {data}: give the folder of one split of the challenge's data"
+        )
+    known = _truth_of(data) if truth is None else read_truth(truth)
+    folders = _folders_of_videos(data) if videos is None else [videos]
+    return Annotated(_videos_of(known, folders, data), known)
+
+
 def find_challenge(
     data: Path, *, queries: Path | None = None, videos: Path | None = None, truth: Path | None = None
 ) -> Challenge:
@@ -67,16 +90,11 @@ def find_challenge(
     Raises:
         NotTheChallenge: something is missing, there is more than one of it, or a sign that is asked for has no clip.
     """
-    if not data.is_dir():
-        raise NotTheChallenge(
-            f"there is no folder {data}: give the folder of one split of the challenge's data"
-        )
-    known = _truth_of(data) if truth is None else read_truth(truth)
-    folders = _folders_of_videos(data)
-    found = _videos_of(known, folders if videos is None else [videos], data)
+    split = find_annotated(data, videos=videos, truth=truth)
+    known, found = split.truth, split.videos
     home = next(iter(found.values())).parent
     if queries is None:
-        others = [folder for folder in folders if folder.resolve() != home.resolve()]
+        others = [folder for folder in _folders_of_videos(data) if folder.resolve() != home.resolve()]
         if len(others) != 1:
             what = ", ".join(str(folder) for folder in others[:_LISTED]) or "none"
             raise NotTheChallenge(

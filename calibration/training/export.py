@@ -211,6 +211,7 @@ def write_bundle(
     others: Corpus | None,
     metrics: dict[str, float],
     notes: str,
+    trained_on: tuple[str, ...] | None = None,
     name: str | None = None,
     readme: str | None = None,
 ) -> ModelBundle:
@@ -224,6 +225,7 @@ def write_bundle(
         others: signing that is no gloss's, of the same features, if there is any.
         metrics: measured figures, for the card.
         notes: how it was trained, for the card.
+        trained_on: data and their terms, for the card; by default those of WLASL, and of the background where there is one.
         name: of the encoder, on the wire too; by default its modality's.
         readme: the model card in prose.
 
@@ -240,7 +242,7 @@ def write_bundle(
         dimension=rows[0].shape[1],
         features=features.name,
         window_lengths=WINDOW_LENGTHS,
-        trained_on=TRAINED_ON if others is not None else TRAINED_ON[:1],
+        trained_on=trained_on or (TRAINED_ON if others is not None else TRAINED_ON[:1]),
         metrics=metrics,
         licence="Apache-2.0",
         notes=notes,

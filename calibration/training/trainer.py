@@ -92,6 +92,8 @@ class Run:
         teacher: Callable[[Array], Array] | None = None,
         made_up: Corpus | None = None,
         device: str = "cpu",
+        *,
+        held_out: bool = True,
     ) -> None:
         """Start a run, or resume the one in the folder.
 
@@ -106,6 +108,7 @@ class Run:
             made_up: clips of made-up signs of the same features, to train on as well; a resumed run must have the same.
             device: "cpu", or "cuda": batches are made ahead, products are rounded to TF32 and summed in float32, and a
                 step is one CUDA graph. The same seed gives another outcome there than on a CPU.
+            held_out: take the dev glosses out; otherwise all clips are trained on, and nothing can be measured.
 
         Raises:
             ValueError: the folder holds a run of another recipe, shape, teacher or number of signs, or a teacher is to teach on
@@ -117,7 +120,9 @@ class Run:
         self.device = torch.device(device)
         self.folder, self.recipe, self.background, self.teacher = folder, recipe, background, teacher
         folder.mkdir(parents=True, exist_ok=True)
-        self.train, self.dev = split(corpus)
+        self.train, self.dev = corpus, None
+        if held_out:
+            self.train, self.dev = split(corpus)
         real = len(self.train)
         if made_up is not None:
             self.train = self.train.joined(made_up)
@@ -221,7 +226,13 @@ class Run:
         return network.eval()
 
     def measure(self) -> OneShot:
-        """One-shot accuracy on the dev glosses, kept in the history."""
+        """One-shot accuracy on the dev glosses, kept in the history.
+
+        Raises:
+            ValueError: no glosses are held out.
+        """
+        if self.dev is None:
+            raise ValueError("no glosses are held out of this run: there is nothing to measure on")
         found = score(self.dev, embedder([self.averaged()]))
         self.history.append(Point(self.at, self.loss, self.accuracy, found.top1, found.top5))
         return found

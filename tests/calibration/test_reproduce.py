@@ -20,6 +20,10 @@ from calibration.enrol import loaded_encoders
 from calibration.evaluation.oslwl import NotTheChallenge, find_challenge, read_truth
 from calibration.evaluation.spotting import Sign
 from calibration.reproduce import Video, search
+from engines.bundle import ModelBundle
+from engines.encoders import find_bundle
+from engines.errors import ConfigError
+from engines.features import ANGLES, KEYPOINTS
 from run_stream import main
 from stream.gallery import Gallery
 from stream.sources import read_frames
@@ -304,3 +308,65 @@ def test_a_number_of_matches_that_is_none_is_refused(
     words = ["reproduce", "oslwl", "--data", str(laid_out(tmp_path / "data")), "--out", str(tmp_path / "out")]
     assert main([*words, "--k", k]) == 1
     assert "take 1 to 100" in capsys.readouterr().err
+
+
+@pytest.mark.timeout(600)
+def test_encoders_are_trained_on_annotated_videos_and_used(
+    miniature: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Few steps: what they learn is not asked here, but that each modality's network is trained, kept and searched with."""
+    pytest.importorskip("torch")
+    out = tmp_path / "out"
+    words = ["reproduce", "oslwl", "--data", str(miniature), "--out", str(out), "--k", "1", "--json"]
+    words += ["--train", str(miniature), "--train-steps", "3"]
+    assert main(words) == 0
+    found = json.loads(capsys.readouterr().out)["oslwl"]
+    assert set(found["encoders"]) == {"slgcn2d", "slgcn3d"}
+    for features in (KEYPOINTS, ANGLES):
+        bundle = ModelBundle.load(out / "trained" / features.name / "bundle")
+        assert bundle.card.features == features.name
+        assert bundle.card.trained_on == ("3 annotated signs of 1 videos of the user's",)
+        shipped = find_bundle(bundle.card.name)
+        assert bundle.card.model_sha256 != shipped.card.model_sha256
+    assert main([*words[:-1], "4"]) == 1
+    assert "holds a run with another steps" in capsys.readouterr().err
+
+
+def test_an_annotated_sign_is_cut_with_what_is_around_it() -> None:
+    pytest.importorskip("torch")
+    from calibration.training.annotated import AROUND, Signed, annotated_signs
+
+    ways = [rest(30), movement("YES"), rest(30), movement("NO"), rest(30)]
+    seen = track(ways, seed=0)
+    first = len(rest(30))
+    signs = (
+        Sign("YES", first * 0.04, (first + 16) * 0.04),
+        Sign("NO", 2.4, 2.48),  # too short to be learnt from
+        Sign("NO", len(seen) * 0.04 - 0.4, len(seen) * 0.04 + 9),  # longer than its video
+    )
+    found = annotated_signs([Signed(seen, signs)], KEYPOINTS)
+    assert [found.glosses[gloss] for gloss in found.gloss] == ["YES", "NO"]
+    assert found.spans[0].tolist() == [AROUND, AROUND + 16]
+    assert len(found.clip(0)) == 16 + 2 * AROUND
+    np.testing.assert_array_equal(found.sign(0)[0], KEYPOINTS.tick(seen.at(first)))
+    assert len(found.sign(1)) == 10
+    with pytest.raises(ConfigError, match="1 annotated signs of 1 glosses"):
+        annotated_signs([Signed(seen, signs[:1])], KEYPOINTS)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--train", "DATA", "--encoder", "slgcn2d"], "leave out --encoder, or --train"),
+        (["--wlasl", "hands.npz"], "add --train DIR"),
+        (["--train", "nowhere"], "there is no folder nowhere"),
+        (["--train", "DATA", "--train-steps", "0"], "--train-steps 0"),
+    ],
+)
+def test_what_cannot_be_trained_is_said(
+    tmp_path: Path, words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = str(laid_out(tmp_path / "data"))
+    words = [data if word == "DATA" else word for word in words]
+    assert main(["reproduce", "oslwl", "--data", data, "--out", str(tmp_path / "out"), *words]) == 1
+    assert said in capsys.readouterr().err
