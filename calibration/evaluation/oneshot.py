@@ -116,12 +116,22 @@ def score_fused(corpus: Labelled, modalities: Sequence[Modality]) -> OneShot:
     exemplars, queries = split(corpus)
     total = np.zeros((len(queries), len(exemplars)), np.float32)
     for one in modalities:
-        bank = one.rows[exemplars]
-        impostors = [_impostors(bank, index, one.background) for index in range(len(bank))]
-        mean = np.array([known.mean for known in impostors], np.float32)
-        deviation = np.array([known.deviation for known in impostors], np.float32)
-        total += one.weight * (one.rows[queries] @ bank.T - mean) / deviation
+        total += one.weight * normalised(one.rows[queries], one.rows[exemplars], one.background)
     return _scored(corpus, exemplars, queries, total)
+
+
+def normalised(rows: Array, bank: Array, background: Array | None) -> Array:
+    """Cosines (N, exemplars), each in deviations of its exemplar's impostors above their mean.
+
+    Args:
+        rows: (N, D) of unit length.
+        bank: (exemplars, D) of unit length.
+        background: (M, D) of unit length, signing that is none of the exemplars'; None where there is none.
+    """
+    impostors = [_impostors(bank, index, background) for index in range(len(bank))]
+    mean = np.array([known.mean for known in impostors], np.float32)
+    deviation = np.array([known.deviation for known in impostors], np.float32)
+    return np.asarray((rows @ bank.T - mean) / deviation, np.float32)
 
 
 def split(corpus: Labelled) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

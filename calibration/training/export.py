@@ -29,8 +29,8 @@ Array = NDArray[np.float32]
 NAMES = {KEYPOINTS.name: "slgcn2d", ANGLES.name: "slgcn3d"}
 """What the bundle of an encoder with these features is called, on the wire too."""
 WINDOW_LENGTHS = (14, 20, 28)
-"""Ticks of the windows that are embedded live. Windows of 10 ticks besides cost a third more and bring false alarms: 3
-instead of none at 10 of 11 signs of the StartASL sentences (`benchmarks/ablation.py`)."""
+"""Ticks of the windows that are embedded live. Windows of 10 ticks besides cost a third more and bring false alarms: 4
+instead of none over the StartASL sentences, and 9 of 11 signs instead of 10 (`benchmarks/ablation.py`)."""
 BACKGROUND = 4000
 LARGE_WEIGHT = 1000
 """Values from which on a weight is stored as float16."""
