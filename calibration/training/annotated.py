@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.evaluation.spotting import Sign
 from calibration.training.corpora import Corpus, read_wlasl
 from calibration.training.export import TRAINED_ON, write_bundle
 from calibration.training.projection import fit, training_windows
@@ -23,6 +23,9 @@ from engines.features import ANGLES, KEYPOINTS, Features
 from engines.landmarks import LandmarkTrack
 from engines.networks.slgcn import SlgcnShape
 from engines.ticks import TICK_HZ
+
+if TYPE_CHECKING:  # reads videos, which a bare training machine cannot
+    from calibration.evaluation.spotting import Sign
 
 Array = NDArray[np.float32]
 
