@@ -75,6 +75,19 @@ def test_the_live_path_then_gives_no_more_than_was_allowed(
     assert sum(alarms(gallery, bundle, talk, capsys).values()) <= 3
 
 
+def test_signs_that_differ_too_little_are_named(
+    tmp_path: Path, bundle: Path, talk: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    movements = {"EAT": movement("EAT"), "FOOD": movement("EAT", angle=4), "NO": movement("NO")}
+    taught(tmp_path / "g", movements, [bundle])
+    assert (
+        main(words(tmp_path / "g", bundle, "--background", str(talk), "--false-alarms-per-hour", "240")) == 0
+    )
+    said = " ".join(capsys.readouterr().out.split())
+    assert "EAT and FOOD differ too little (cosine 0.9" in said
+    assert said.count("treat as one?") == 1, "NO is another sign"
+
+
 def test_a_sign_is_no_background_for_itself(
     gallery: Path, bundle: Path, talk: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -313,6 +314,12 @@ def test_an_engine_can_be_forced_and_an_unknown_one_is_refused() -> None:
     assert open_engine(OPERATORS["gemm"], engine="torch").where().runtime.startswith("torch")
     with pytest.raises(ConfigError, match=r"no engine 'openvino': choose one of auto, onnxruntime, torch"):
         open_engine(OPERATORS["gemm"], engine="openvino")
+
+
+def test_a_pytorch_that_is_not_installed_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(MissingExtra, match=r"needs PyTorch .*pip install 'signspot\[train\]'"):
+        open_engine(OPERATORS["gemm"], engine="torch")
 
 
 def test_a_tensorrt_that_is_not_installed_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from calibration.enrol import enrol_clips
 from engines.encoders import DEFAULT_ENCODERS, BundleEncoder, load_encoder, load_encoders
 from engines.landmarks import Landmarks
+from engines.pose.base import PoseEstimator
 from engines.pose.mediapipe import HolisticPose
 from stream.demo import gallery_clips
 from stream.events import Detection, Hypothesis, Message, SourceState
@@ -150,7 +151,7 @@ def run_pipeline(
     *,
     gallery: Path | None,
     encoders: Sequence[str] = DEFAULT_ENCODERS,
-    estimator: SlowPose | None = None,
+    estimator: PoseEstimator | None = None,
     record: Path | None = None,
     options: Options | None = None,
     meanwhile: Callable[[Pipeline], None] | None = None,

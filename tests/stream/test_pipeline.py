@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from engines.encoders import DEFAULT_ENCODERS, FUSION_WEIGHTS
+from engines.pose.blaze.estimator import BlazePose
 from stream.demo import gallery_clips, stream_path
 from stream.events import (
     Detection,
@@ -389,3 +390,16 @@ def test_stop_returns_within_a_second_and_leaves_no_thread() -> None:
     run_pipeline(open_source(str(stream_path()), speed="max", loop=True), gallery=None, meanwhile=stop)
     assert took[0] < 1.0
     assert threading.active_count() <= before + 1
+
+
+def test_the_status_tells_what_executes_the_poses_networks() -> None:
+    """Holistic has a runtime of its own, of which there is nothing to choose."""
+    for estimator, expected in ((None, {"slgcn2d"}), (BlazePose(), {"slgcn2d", "pose"})):
+        source = open_source(str(gallery_clips()["HELLO"]), speed="max")
+        messages = run_pipeline(source, gallery=None, encoders=["slgcn2d"], estimator=estimator)
+        (last,) = [message for message in messages if isinstance(message, Status)][-1:]
+        assert last.engines.keys() == expected
+        for engine in last.engines.values():
+            assert engine.runtime.startswith("onnxruntime")
+            assert (engine.precision, engine.device) == ("float32", "cpu")
+            assert engine.reason
