@@ -67,11 +67,27 @@ class Searched:
 
 
 @dataclass(frozen=True, slots=True)
+class Training:
+    """What encoders are trained on before they are used."""
+
+    split: Annotated
+    steps: int
+    wlasl: Path | None = None  # `wlasl_hands.npz`, to train on as well
+
+    def figures(self) -> dict[str, object]:
+        """What it is, for JSON."""
+        signs = sum(len(found) for found in self.split.truth.values())
+        wlasl = str(self.wlasl) if self.wlasl else None
+        return {"videos": len(self.split.videos), "signs": signs, "steps": self.steps, "wlasl": wlasl}
+
+
+@dataclass(frozen=True, slots=True)
 class Reproduced:
     """What came of the track."""
 
     searched: Searched
     failed: Mapping[str, str]  # sign -> why its clip could not be enrolled; it has no answer
+    training: Training | None = None  # what the encoders were trained on first
 
     def figures(self) -> dict[str, object]:
         """The figures by name, for JSON."""
@@ -83,6 +99,7 @@ class Reproduced:
             **{name: _figures(counts) for name, counts in steps.items()},
             "taken": dict(found.taken),
             "failed": dict(self.failed),
+            "trained": self.training.figures() if self.training else None,
         }
 
 
@@ -91,22 +108,19 @@ def _figures(counts: Counts) -> dict[str, float]:
     return {name: round(value, 4) for name, value in found.items()}
 
 
-@dataclass(frozen=True, slots=True)
-class Training:
-    """What encoders are trained on before they are used."""
-
-    split: Annotated
-    steps: int
-    wlasl: Path | None = None  # `wlasl_hands.npz`, to train on as well
-
-
 def trained(
-    training: Training, out: Path, *, pose: str = HOLISTIC, progress: Progress | None = None
+    training: Training,
+    challenge: Challenge,
+    out: Path,
+    *,
+    pose: str = HOLISTIC,
+    progress: Progress | None = None,
 ) -> list[str]:
     """Train the encoder of each modality on annotated videos; a command that was stopped goes on.
 
     Args:
         training: on what.
+        challenge: what is searched afterwards, and must not be trained on.
         out: folder for landmarks, runs and bundles.
         pose: the pose estimator.
         progress: told how far the work is.
@@ -115,7 +129,7 @@ def trained(
         The bundles' folders.
 
     Raises:
-        ConfigError: there is too little to train on, or `out` cannot be made or holds a run on something else.
+        ConfigError: there is too little to train on, a video is of what is searched, or `out` cannot be made or holds a run on something else.
         MissingExtra: PyTorch is not installed.
         SourceError: a video cannot be read.
     """
@@ -128,6 +142,10 @@ def trained(
         raise MissingExtra(f"training needs PyTorch ({error}): pip install 'signspot[train]'") from error
     if training.steps < 1:
         raise ConfigError(f"--train-steps {training.steps}: a network is trained for at least one step")
+    asked = {fingerprint_of(path) for path in challenge.videos.values()}
+    for path in training.split.videos.values():
+        if fingerprint_of(path) in asked:
+            raise ConfigError(f"{path} is to be searched: what is trained on it would know the answers")
     told = progress or (lambda what, share: None)
     cache = _landmarks_folder(out)
     signed = []

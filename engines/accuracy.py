@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from engines.build import gpu_name
 from engines.bundle import sha256_of
 from engines.caches import user_cache
 from engines.errors import EngineError
@@ -24,6 +25,8 @@ from engines.runtime.onnxruntime import OnnxRuntimeEngine
 
 LIMITS: dict[Precision, float] = {"float32": 1e-3, "float16": 2e-2, "bfloat16": 6e-2}
 """Largest difference to the reference that an engine may show, in units of the output's largest value."""
+COMPARISON = 1
+"""Raised whenever what is compared, or what engines are made of a network, changes: earlier outcomes then count no more."""
 ROWS = 4
 """Of the inputs that engines are compared on."""
 BLOTS = 12
@@ -45,8 +48,16 @@ def samples(engine: Engine, model: bytes) -> Rows:
     drawn: Rows = {}
     for spec in engine.inputs:
         shape = [ROWS if size is None else size for size in spec.shape]
-        if spec.dtype == "uint8":
+        if spec.dtype == "uint8" and len(shape) > 3 and shape[-1] == 3:
             drawn[spec.name] = _pictures(rng, shape)
+        elif spec.dtype == "uint8":
+            drawn[spec.name] = rng.integers(0, 256, shape, dtype=np.uint8)
+        elif (
+            len(shape) == 4 and shape[1] == 3
+        ):  # pictures with their channels first, as pose networks take them
+            count, channels, height, width = shape
+            pictures = np.moveaxis(_pictures(rng, [count, height, width, channels]), -1, 1)
+            drawn[spec.name] = ((pictures.astype(np.float32) - 127) / 58).astype(spec.dtype)
         else:
             drawn[spec.name] = rng.random(shape).astype(spec.dtype)
     return drawn
@@ -88,7 +99,7 @@ def _apart(expected: NDArray[np.float32], found: NDArray[np.float32]) -> float:
     return apart if math.isfinite(apart) else math.inf
 
 
-def verified(name: str, model: bytes, engine: Engine, precision: Precision) -> float:
+def verified(name: str, model: bytes, engine: Engine, precision: Precision, made: str = "") -> float:
     """`difference`, which is looked up where this engine was compared before on this machine.
 
     Args:
@@ -96,13 +107,14 @@ def verified(name: str, model: bytes, engine: Engine, precision: Precision) -> f
         model: ONNX, float32.
         engine: that executes it.
         precision: of its arithmetic.
+        made: hash of what was built for it, where something was.
 
     Raises:
         Refused: the difference is over the limit.
         EngineError: the network cannot be executed.
     """
     place = engine.where()
-    what = (sha256_of(model), place.runtime, place.device, precision)
+    what = (COMPARISON, sha256_of(model), place.runtime, place.device, gpu_name(), precision, made)
     kept = user_cache("verdicts") / f"{hashlib.sha256(msgspec.json.encode(what)).hexdigest()[:24]}.json"
     try:
         apart = msgspec.json.decode(kept.read_bytes(), type=float)

@@ -126,8 +126,9 @@ def built(
     else:
         why = _outdated(digest, flavour, version, gpu, precision)
     if not why and not now:
+        half = "" if precision == "float32" else f" --precision {precision}"
         raise EngineError(
-            f"no engine of {name} in the cache: `signspot engines build --engine {flavour}` makes one"
+            f"no engine of {name} in the cache: `signspot engines build --engine {flavour}{half}` makes one"
         )
     why = why or "there was none"
     start_s = time.perf_counter()

@@ -8,11 +8,12 @@ from typing import Literal
 
 from engines import build
 from engines.accuracy import Refused, verified
+from engines.bundle import sha256_of
 from engines.errors import ConfigError, EngineError, MissingExtra
 from engines.precision import PRECISIONS, Precision, in_precision
 from engines.runtime.base import Engine
 from engines.runtime.onnxruntime import OnnxRuntimeEngine
-from engines.runtime.tensorrt import FLAVOURS, TensorrtEngine
+from engines.runtime.tensorrt import FLAVOURS, TensorrtEngine, check_usable
 
 AUTO, ONNXRUNTIME, TORCH = "auto", "onnxruntime", "torch"
 ENGINES = {
@@ -59,7 +60,7 @@ def open_engine(
     Raises:
         ConfigError: there is no engine of that name, or no GPU for half precision.
         MissingExtra: the one that is asked for is not installed.
-        Refused: in float32 it is too far from the reference.
+        Refused: in float32 it is too far from the reference (ONNX Runtime then goes on on the CPU).
         EngineError: it does not start, or cannot execute the network.
     """
     kind, precision = parse_engine(engine)
@@ -68,12 +69,15 @@ def open_engine(
             f"engine {engine!r}: half precision is for NVIDIA GPUs, and there is none here; leave out :{precision}"
         )
     wanted = _Wanted(model, name, threads, verify)
-    try:
-        return _opened(wanted, kind, precision)
-    except Refused as error:
-        if precision == "float32":
-            raise
-        return _opened(wanted, kind, "float32", passed_over=str(error))
+    trouble = ""
+    if precision != "float32":
+        try:
+            return _opened(wanted, kind, precision, "")
+        except EngineError as error:
+            if kind != AUTO and not isinstance(error, Refused):
+                raise
+            trouble = str(error)  # opened below, when what holds the GPU's memory is gone
+    return _opened(wanted, kind, "float32", trouble)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,45 +89,53 @@ class _Wanted:
     threads: int
     verify: bool
 
-    def verified(self, engine: Engine, precision: Precision) -> Engine:
-        """That engine, where it is near enough to float32."""
+    def verified(self, engine: Engine, precision: Precision, made: str = "") -> Engine:
+        """That engine, where it is near enough to float32; `made` is the hash of what was built for it."""
         if self.verify and (precision != "float32" or engine.where().device != "cpu"):
-            verified(self.name, self.model, engine, precision)
+            verified(self.name, self.model, engine, precision, made)
         return engine
 
 
-def _opened(wanted: _Wanted, kind: str, precision: Precision, passed_over: str = "") -> Engine:
+def _opened(wanted: _Wanted, kind: str, precision: Precision, passed_over: str) -> Engine:
     if kind == AUTO and build.gpu_name():
         passed = [passed_over] if passed_over else []
         for candidate in (*FLAVOURS, TORCH):
             try:
                 return _on_gpu(wanted, candidate, precision, "; ".join(passed), insist=False)
             except (MissingExtra, EngineError) as error:
-                if isinstance(error, Refused) and precision != "float32":
-                    raise
                 passed.append(f"{candidate}: {error}")
-        return _onnxruntime(wanted, precision, "; ".join(passed))
+        passed_over = "; ".join(passed)
     if kind in (AUTO, ONNXRUNTIME):
         return _onnxruntime(wanted, precision, passed_over)
     return _on_gpu(wanted, kind, precision, passed_over, insist=True)
 
 
 def _onnxruntime(wanted: _Wanted, precision: Precision, passed_over: str) -> Engine:
-    model = in_precision(wanted.model, precision)
-    opened = OnnxRuntimeEngine(model, threads=wanted.threads, precision=precision, passed_over=passed_over)
-    return wanted.verified(opened, precision)
+    """ONNX Runtime on CUDA, where that works and is near enough, else on the CPU; half precision on CUDA alone."""
+    if precision != "float32":
+        model = in_precision(wanted.model, precision)
+        opened = OnnxRuntimeEngine(model, device="cuda", precision=precision, passed_over=passed_over)
+        return wanted.verified(opened, precision)
+    try:
+        return wanted.verified(
+            OnnxRuntimeEngine(wanted.model, threads=wanted.threads, passed_over=passed_over), precision
+        )
+    except EngineError as error:
+        passed_over = "; ".join(filter(None, [passed_over, str(error)]))
+    return OnnxRuntimeEngine(wanted.model, threads=wanted.threads, device="cpu", passed_over=passed_over)
 
 
 def _on_gpu(wanted: _Wanted, kind: str, precision: Precision, passed_over: str, *, insist: bool) -> Engine:
-    """PyTorch's or TensorRT's engine; on a CPU only where PyTorch is insisted on."""
+    """PyTorch's or TensorRT's engine; on a CPU only where PyTorch is insisted on, in float32."""
     if kind == TORCH:
         from engines.runtime.torch_cuda import TorchEngine  # imports torch: only where it is used
 
         model = in_precision(wanted.model, precision)
-        device: Literal["auto", "cuda"] = "auto" if insist else "cuda"
+        device: Literal["auto", "cuda"] = "auto" if insist and precision == "float32" else "cuda"
         return wanted.verified(TorchEngine(model, device=device, passed_over=passed_over), precision)
+    check_usable(kind)  # before minutes are spent on building what could not be executed
     made, kept, how = build.built(wanted.name, wanted.model, kind, precision=precision, now=insist)
     compiled: Path | None = kept.folder / "compiled.cache" if kept else None
     reason = "; ".join(filter(None, [how, passed_over]))
     engine = TensorrtEngine(made, kind, precision=precision, runtime_cache=compiled, reason=reason)
-    return wanted.verified(engine, precision)
+    return wanted.verified(engine, precision, sha256_of(made.plan))

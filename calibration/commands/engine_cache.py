@@ -161,7 +161,10 @@ def _build(args: argparse.Namespace, console: Console) -> int:
     ):
         made, kept, how = build.built(name, model, args.engine, precision=args.precision, batches=sizes)
         took = f", {kept.entry.built_s:.1f} s" if kept and how.startswith("built") else ""
-        one, _ = _checked(name, model, args.engine, args.precision)
+        if kept is None:  # checking would build it once more
+            one = Checked(name, args.engine, args.precision, np.inf, np.inf, "it could not be kept", True)
+        else:
+            one, _ = _checked(name, model, args.engine, args.precision)
         bad += not (one.absent or one.good)
         console.print(
             f"{MARKS[one.absent or one.good]} {escape(name)}: "

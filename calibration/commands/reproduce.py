@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -107,8 +108,9 @@ def run(args: argparse.Namespace) -> int:
 
         encoders = args.encoder or DEFAULT_ENCODERS
         if training is not None:
-            encoders = trained(training, args.out, pose=args.pose, progress=told)
+            encoders = trained(training, challenge, args.out, pose=args.pose, progress=told)
         found = reproduce(challenge, args.out, encoders=encoders, pose=args.pose, k=args.k, progress=told)
+    found = replace(found, training=training)
     write_answers(args.out / ANSWERS, found.searched.answers)
     report = json.dumps({"oslwl": found.figures()}, indent=1, ensure_ascii=False)
     (args.out / "report.json").write_text(report + "\n")

@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from calibration.commands import train_rgb, train_transcript
-from calibration.commands.stopping import stop_between_steps
 from calibration.commands.training_device import add_device_option, check_device
+from calibration.stopping import stop_between_steps
 from engines.encoders import find_bundle
 from engines.errors import ConfigError, MissingExtra
 from engines.features import ANGLES, KEYPOINTS, Features

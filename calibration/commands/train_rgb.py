@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from calibration.commands.stopping import stop_between_steps
 from calibration.commands.training_device import add_device_option, check_device
+from calibration.stopping import stop_between_steps
 from engines.encoders import load_encoder
 from engines.errors import ConfigError
 from engines.features import KEYPOINTS

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from calibration.stopping import stop_between_steps
 from calibration.training.corpora import Corpus, read_wlasl
 from calibration.training.export import TRAINED_ON, write_bundle
 from calibration.training.projection import fit, training_windows
@@ -128,12 +129,15 @@ def train_encoders(
             run = Run(folder / "run", signs, None, recipe, shape, held_out=False)
         except ValueError as error:
             raise ConfigError(str(error)) from error
-        while not run.done:
-            run.step()
-            progress(f"training on {features.name}, loss {run.loss:.2f}", run.at / steps)
-            if run.at % recipe.every == 0:
-                run.save()
-        run.save()
+        with stop_between_steps() as stopped:
+            while not run.done and not stopped():
+                run.step()
+                progress(f"training on {features.name}, loss {run.loss:.2f}", run.at / steps)
+                if run.at % recipe.every == 0:
+                    run.save()
+            run.save()
+            if stopped():
+                raise KeyboardInterrupt
         network = run.averaged()
         inputs, gloss = training_windows(signs)
         bundle = write_bundle(

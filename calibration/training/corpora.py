@@ -61,6 +61,14 @@ class Corpus:
     def __len__(self) -> int:
         return len(self.gloss)
 
+    @property
+    def digest(self) -> str:
+        """SHA-256 of everything that is trained on."""
+        found = hashlib.sha256("\n".join((self.features, *self.glosses)).encode())
+        for part in (self.points, self.offsets, self.spans, self.gloss, self.form):
+            found.update(part.tobytes())
+        return found.hexdigest()
+
     def clip(self, index: int) -> Array:
         """The whole track (T, rows, 3) of one clip."""
         return self.points[self.offsets[index] : self.offsets[index + 1]]

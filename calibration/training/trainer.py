@@ -126,6 +126,7 @@ class Run:
         real = len(self.train)
         if made_up is not None:
             self.train = self.train.joined(made_up)
+        self._data = self.train.digest
         forms = self.train.gloss * (self.train.form.max() + 1) + self.train.form
         known, self.labels = np.unique(forms, return_inverse=True)
         self.by_gloss = [np.flatnonzero(self.labels == k) for k in range(len(known))]
@@ -242,6 +243,7 @@ class Run:
         state = {
             "recipe": asdict(self.recipe),
             "shape": asdict(self.network.shape),
+            "data": self._data,
             "at": self.at,
             "loss": self.loss,
             "accuracy": self.accuracy,
@@ -267,6 +269,8 @@ class Run:
         shape = asdict(self.network.shape)
         if changed := [name for name, value in shape.items() if state["shape"].get(name) != value]:
             raise self._other_run(changed)
+        if state.get("data", self._data) != self._data:  # runs of before 27 November 2026 tell none
+            raise self._other_run(["set of clips"])
         if len(state["directions"]) != len(self.directions):
             raise self._other_run(["number of signs to train on"])
         if state["reading"]["weight"].shape != self.reading.weight.shape:

@@ -99,12 +99,15 @@ class WholeBodyPose(Closing):
             raise PoseError(f"the pose network {model} cannot be read: {error.strerror or error}") from error
         try:
             stored = OnnxRuntimeEngine(raw, threads=threads, device="cpu")
-            self._engine = open_engine(raw, name=model.stem, engine=engine, threads=threads)
         except EngineError as error:
             raise PoseError(f"the pose network {model} does not load: {error}") from error
         self._input = stored.inputs[0].name
         self._height, self._width = _input_size(model, stored)
         self._outputs = _outputs(model, stored, self._width, self._height)
+        try:
+            self._engine = open_engine(raw, name=model.stem, engine=engine, threads=threads)
+        except EngineError as error:
+            raise PoseError(f"the pose network {model} does not load: {error}") from error
         metadata = stored.metadata
         self._mean = _channels(model, "mean", mean, metadata.get("mean"), MEAN)
         self._std = _channels(model, "std", std, metadata.get("std"), STD)

@@ -68,7 +68,9 @@ class OnnxRuntimeEngine:
             )
         if isinstance(model, Path) and not model.is_file():
             raise EngineError(f"there is no network at {model}: check the path")
-        wanted = [CUDA, CPU] if CUDA in present and device != "cpu" else [CPU]
+        # TF32 would be the default there: float32 means float32.
+        on_gpu: list[Any] = [(CUDA, {"use_tf32": "0"}), CPU]
+        wanted = on_gpu if CUDA in present and device != "cpu" else [CPU]
         try:
             self._session = onnxruntime.InferenceSession(
                 model, _options(onnxruntime, threads), providers=wanted

@@ -98,6 +98,35 @@ def version(flavour: str) -> str:
     return str(tensorrt_module(flavour).__version__)
 
 
+def torch_on_gpu(flavour: str) -> ModuleType:
+    """PyTorch, which holds TensorRT's buffers, where it can use a GPU.
+
+    Raises:
+        MissingExtra: it is not installed.
+        EngineError: it finds no GPU.
+    """
+    try:
+        import torch
+    except ImportError as error:
+        raise MissingExtra(
+            f"TensorRT's buffers need PyTorch ({error}): pip install 'signspot[train]'"
+        ) from error
+    if not torch.cuda.is_available():
+        raise EngineError(f"{flavour} {NO_GPU}, and PyTorch finds none")
+    return torch
+
+
+def check_usable(flavour: str) -> None:
+    """Refuse a TensorRT whose engines cannot be executed here.
+
+    Raises:
+        MissingExtra: it or PyTorch is not installed.
+        EngineError: there is no GPU.
+    """
+    tensorrt_module(flavour)
+    torch_on_gpu(flavour)
+
+
 def build(model: bytes, flavour: str, *, batches: Batches | None = None) -> Built:
     """Build an engine.
 
@@ -173,15 +202,7 @@ class TensorrtEngine:
             MissingExtra: TensorRT or PyTorch is not installed.
             EngineError: there is no GPU, its memory is full, or the engine was built by another version or for another GPU.
         """
-        trt = tensorrt_module(flavour)
-        try:
-            import torch
-        except ImportError as error:
-            raise MissingExtra(
-                f"TensorRT's buffers need PyTorch ({error}): pip install 'signspot[train]'"
-            ) from error
-        if not torch.cuda.is_available():
-            raise EngineError(f"{flavour} {NO_GPU}, and PyTorch finds none")
+        trt, torch = tensorrt_module(flavour), torch_on_gpu(flavour)
         logger = _logger(trt)
         self._torch = torch
         self._runtime = trt.Runtime(logger)
@@ -201,7 +222,7 @@ class TensorrtEngine:
             )
         self._inputs, self._outputs, self._most = built.inputs, built.outputs, built.most
         self._buffers: dict[tuple[tuple[int, ...], ...], dict[str, Any]] = {}
-        self._stream: Any = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        self._stream: Any = torch.cuda.Stream()
         self._placement = Placement(
             device=torch.cuda.get_device_name(),
             runtime=f"{flavour} {trt.__version__}",

@@ -44,7 +44,7 @@ def builder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tensorrt, "build", fake)
     monkeypatch.setattr(tensorrt, "version", lambda flavour: "1.2")
     monkeypatch.setattr(build, "gpu_name", lambda: "")
-    monkeypatch.setattr("engines.choice.TensorrtEngine", cannot)
+    monkeypatch.setattr("engines.choice.check_usable", cannot)
 
 
 def words(capsys: pytest.CaptureFixture[str]) -> str:

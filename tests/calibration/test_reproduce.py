@@ -316,11 +316,18 @@ def test_encoders_are_trained_on_annotated_videos_and_used(
 ) -> None:
     """Few steps: what they learn is not asked here, but that each modality's network is trained, kept and searched with."""
     pytest.importorskip("torch")
-    out = tmp_path / "out"
+    split, out = tmp_path / "TRAIN", tmp_path / "out"
+    split.mkdir()
+    first_seconds(miniature / "TEST" / "p01_n000.mp4", split / "p02_n000.mp4", LENGTH_S - 0.1)
+    truth = pickle.loads((miniature / "OSLWL_GT.pkl").read_bytes())  # noqa: S301  # written above
+    (split / "gt.json").write_text(json.dumps({"p02_n000": truth["p01_n000"]}))
     words = ["reproduce", "oslwl", "--data", str(miniature), "--out", str(out), "--k", "1", "--json"]
-    words += ["--train", str(miniature), "--train-steps", "3"]
+    assert main([*words, "--train", str(miniature)]) == 1
+    assert "p01_n000.mp4 is to be searched" in capsys.readouterr().err
+    words += ["--train", str(split), "--train-steps", "3"]
     assert main(words) == 0
     found = json.loads(capsys.readouterr().out)["oslwl"]
+    assert found["trained"] == {"videos": 1, "signs": 3, "steps": 3, "wlasl": None}
     assert set(found["encoders"]) == {"slgcn2d", "slgcn3d"}
     for features in (KEYPOINTS, ANGLES):
         bundle = ModelBundle.load(out / "trained" / features.name / "bundle")

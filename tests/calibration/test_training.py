@@ -110,7 +110,7 @@ def test_a_run_is_not_resumed_with_another_recipe(tmp_path: Path) -> None:
         Run(tmp_path, made, made, Recipe(steps=6), replace(SMALL, dropout=0.5))
     with pytest.raises(ValueError, match="another trunk"):
         Run(tmp_path, made, made, Recipe(steps=6), replace(SMALL, trunk=2 * SMALL.trunk))
-    with pytest.raises(ValueError, match="another number of signs to train on"):
+    with pytest.raises(ValueError, match="another set of clips"):
         Run(tmp_path, made, made, Recipe(steps=6), SMALL, made_up=corpus(8))
     with pytest.raises(ValueError, match="another teacher"):
         Run(

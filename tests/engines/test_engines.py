@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from engines.errors import ConfigError, EngineError, MissingExtra
 from engines.pose.blaze import networks
 from engines.precision import in_precision
 from engines.runtime import tensorrt
-from engines.runtime.base import TensorSpec
+from engines.runtime.base import Placement, TensorSpec
 from engines.runtime.onnxruntime import OnnxRuntimeEngine
 from engines.runtime.tensorrt import Batches, Built
 from engines.runtime.torch_cuda import TorchEngine
@@ -255,19 +256,67 @@ def overflowing() -> bytes:
     return bytes(proto.SerializeToString())
 
 
-@pytest.mark.parametrize("engine", ["onnxruntime", "torch", "auto"])
-def test_half_precision_that_loses_too_much_is_refused_and_float32_taken(
-    engine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+class OnCard(OnnxRuntimeEngine):
+    """ONNX Runtime on the CPU, which says that it is on a GPU."""
+
+    off = 0.0  # what its outputs are off by
+
+    def __init__(self, model: bytes, **options: Any) -> None:
+        super().__init__(model, **options | {"device": "cpu"})
+        self.on_card = options.get("device") != "cpu"
+
+    def run(self, inputs: Any) -> dict[str, NDArray[np.float32]]:
+        return {name: value + np.float32(self.off) for name, value in super().run(inputs).items()}
+
+    def where(self) -> Placement:
+        place = super().where()
+        return replace(place, device="NVIDIA Test") if self.on_card else place
+
+
+@pytest.fixture
+def card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A GPU that ONNX Runtime runs on, and a cache of the test's own."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(build, "gpu_name", lambda: "NVIDIA Test, 1.0")
+    monkeypatch.setattr(choice, "OnnxRuntimeEngine", OnCard)
+
+
+@pytest.mark.usefixtures("card")
+@pytest.mark.parametrize("engine", ["onnxruntime", "auto"])
+def test_half_precision_that_loses_too_much_is_refused_and_float32_taken(
+    engine: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     good = open_engine(OPERATORS["gemm"], engine=f"{engine}:float16").where()
     assert good.precision == "float16"
+    open_engine(overflowing(), engine=engine)
     for _ in range(2):  # compared, then looked up
         place = open_engine(overflowing(), name="net", engine=f"{engine}:float16").where()
-        assert place.precision == "float32"
-        assert "in float16 on cpu is refused for net: its outputs are" in place.reason
+        assert (place.precision, place.device) == ("float32", "NVIDIA Test")
+        assert "in float16 on NVIDIA Test is refused for net: its outputs are" in place.reason
         monkeypatch.setattr(accuracy, "difference", None)
+
+
+@pytest.mark.usefixtures("card")
+@pytest.mark.parametrize("engine", ["onnxruntime", "auto"])
+def test_a_gpu_that_is_off_in_float32_gives_way_to_the_cpu(
+    engine: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(OnCard, "off", 0.1)
+    place = open_engine(OPERATORS["gemm"], name="net", engine=engine).where()
+    assert place.device == "cpu"
+    assert "in float32 on NVIDIA Test is refused for net" in place.reason
+
+
+def test_half_precision_never_runs_on_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is a card, but neither PyTorch nor ONNX Runtime was built for it."""
+    monkeypatch.setattr(build, "gpu_name", lambda: "NVIDIA Test, 1.0")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    place = open_engine(OPERATORS["gemm"], engine="auto:bfloat16").where()
+    assert (place.precision, place.device) == ("float32", "cpu")
+    assert "has no CUDA provider" in place.reason
+    for engine in ("torch", "onnxruntime"):
+        with pytest.raises(EngineError, match=r"PyTorch finds no GPU|no CUDA provider"):
+            open_engine(OPERATORS["gemm"], engine=f"{engine}:float16")
 
 
 def test_float32_that_is_off_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

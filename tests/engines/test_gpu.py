@@ -7,7 +7,7 @@ import pytest
 from engines import build
 from engines.accuracy import LIMITS, difference
 from engines.choice import TORCH, open_engine
-from engines.precision import PRECISIONS
+from engines.precision import PRECISIONS, Precision
 from tests.engines.test_engines import SHIPPED
 
 pytestmark = pytest.mark.gpu
@@ -15,14 +15,14 @@ pytestmark = pytest.mark.gpu
 
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("name", SHIPPED)
-def test_cuda_graphs_give_what_onnx_runtime_gives(name: str, precision: str) -> None:
+def test_cuda_graphs_give_what_onnx_runtime_gives(name: str, precision: Precision) -> None:
     model = SHIPPED[name]()
-    engine = open_engine(model, name=name, engine=f"{TORCH}:{precision}", verify=False)
+    engine = open_engine(model, name=name, engine=f"{TORCH}:{precision}")
     place = engine.where()
     assert place.device in build.gpu_name()
     assert place.runtime.endswith("with CUDA graphs")
-    assert place.precision == precision
-    assert difference(model, engine) <= LIMITS[precision]  # type: ignore[index]
+    assert place.precision == precision or f"in {precision} on {place.device} is refused" in place.reason
+    assert difference(model, engine) <= LIMITS[place.precision]  # type: ignore[index]
 
 
 @pytest.mark.parametrize("name", SHIPPED)

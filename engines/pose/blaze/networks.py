@@ -18,7 +18,7 @@ import cv2
 
 from engines.build import gpu_name
 from engines.caches import user_cache
-from engines.choice import AUTO, open_engine
+from engines.choice import AUTO, open_engine, parse_engine
 from engines.errors import EngineError, PoseError
 from engines.pose.blaze.convert import to_onnx
 from engines.pose.blaze.quantize import RANGES, is_fast_here, quantized, read_ranges
@@ -130,15 +130,20 @@ def engine(source: Source, threads: int, runtime: str | None = None) -> Engine:
     try:
         if runtime is None or (runtime == AUTO and not gpu_name()):
             return _on_cpu(source, threads)
-        return open_engine(network(source), name=Path(source.file).stem, engine=runtime, threads=threads)
+        opened = open_engine(network(source), name=Path(source.file).stem, engine=runtime, threads=threads)
+        if parse_engine(runtime)[0] == AUTO and opened.where().device == "cpu":  # the GPU is of no use
+            return _on_cpu(source, threads, opened.where().reason)
+        return opened
     except EngineError as error:
         raise EngineError(f"{Path(source.file).name}: {error}") from error
 
 
-def _on_cpu(source: Source, threads: int) -> Engine:
+def _on_cpu(source: Source, threads: int, passed_over: str = "") -> Engine:
     bytewise = source is HAND and is_fast_here()
     model, precision = network(source, quantize=bytewise), "int8" if bytewise else "float32"
-    shared = OnnxRuntimeEngine(model, threads=threads, device="cpu", precision=precision)
+    shared = OnnxRuntimeEngine(
+        model, threads=threads, device="cpu", precision=precision, passed_over=passed_over
+    )
     if threads == 1 or source not in (RECROP, HAND):
         return shared
     alone = OnnxRuntimeEngine(model, threads=1, device="cpu", precision=precision)

@@ -13,9 +13,11 @@ from types import FrameType
 def stop_between_steps() -> Iterator[Callable[[], bool]]:
     """Within the block the first Ctrl-C only makes the function that is given true; a second one stops at once, as elsewhere.
 
-    In a thread other than the main one, which no signal reaches, it is always false.
+    In a thread other than the main one, which no signal reaches, and where Ctrl-C is ignored or heeded by others than Python, it
+    is always false.
     """
-    if threading.current_thread() is not threading.main_thread():
+    elsewhere = threading.current_thread() is not threading.main_thread()
+    if elsewhere or signal.getsignal(signal.SIGINT) in (signal.SIG_IGN, None):
         yield lambda: False
         return
     asked = threading.Event()
