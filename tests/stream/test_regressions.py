@@ -86,7 +86,7 @@ def test_only_the_numbers_of_streams_that_both_have_are_compared() -> None:
 
 
 def test_a_report_of_before_there_were_several_streams_can_be_compared() -> None:
-    old = json.loads((ROOT / "benchmarks/results/soak-30min-shared-cores.json").read_text())
+    old = json.loads((ROOT / "tests/stream/report-of-one-run.json").read_text())
     assert [run["streams"] for run in runs_of(old)] == [1]
     assert {change.verdict for change in compare(old, old)} == {"same"}
 
