@@ -25,10 +25,13 @@ SUMMARY = (
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.epilog = """examples:
+    parser.epilog = """The background is to be like what the camera will see. Movement without signs alone brings thresholds down
+to where other signs are taken for these.
+
+examples:
   signspot calibrate --gallery my-signs --background talk-1.mp4 talk-2.mp4 --contains talk-2.mp4=HELLO,THANKS
   signspot synth stream --idle 7200 --no-video --out idle
-  signspot calibrate --gallery my-signs --background idle/landmarks.npz --false-alarms-per-hour 2"""
+  signspot calibrate --gallery my-signs --background talk-1.mp4 idle/landmarks.npz --false-alarms-per-hour 2"""
     parser.add_argument("--gallery", type=Path, required=True, metavar="DIR", help="the signs")
     parser.add_argument(
         "--background",
@@ -127,6 +130,13 @@ def _print(console: Console, report: CalibrationReport) -> None:
             say(
                 f"[yellow]![/yellow] every file contains {escape(sign.gloss)}: its threshold is what the others need"
             )
+    lower = sum(sign.threshold < sign.before for sign in report.signs)
+    if 2 * lower > len(report.signs):
+        say(
+            f"[yellow]![/yellow] {lower} of {len(report.signs)} thresholds are lower than before: nothing in this background comes "
+            "near the signs. Where people sign in front of the camera, other signs will be taken for these: add signing to "
+            "--background"
+        )
     for pair in report.alike:
         say(
             f"[yellow]![/yellow] {escape(pair.gloss)} and {escape(pair.other)} differ too little "

@@ -75,6 +75,17 @@ def test_the_live_path_then_gives_no_more_than_was_allowed(
     assert sum(alarms(gallery, bundle, talk, capsys).values()) <= 3
 
 
+def test_a_background_that_comes_near_no_sign_is_said(
+    gallery: Path, bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Thresholds go down by it, and other signs are taken for these."""
+    hanging = saved(tmp_path / "hanging.npz", [rest(1500)], seed=3)
+    assert main(words(gallery, bundle, "--background", str(hanging), "--false-alarms-per-hour", "240")) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "4 of 4 thresholds are lower than before" in said
+    assert "add signing to --background" in said
+
+
 def test_signs_that_differ_too_little_are_named(
     tmp_path: Path, bundle: Path, talk: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
