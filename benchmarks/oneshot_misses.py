@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from calibration.evaluation.oneshot import embed_signs, normalised, split
+from calibration.evaluation.oneshot import embed_signs, normalised, ranks, split
 from calibration.training import trainer
-from calibration.training.corpora import Corpus, read_wlasl
+from calibration.training.corpora import read_wlasl
 from engines.encoders import DEFAULT_ENCODERS, FUSION_WEIGHTS, load_encoder
 from engines.features import Features
 from engines.pose.choice import HOLISTIC
@@ -31,7 +31,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/data/wlasl_hands.npz"), metavar="FILE")
     args = parser.parse_args()
     total: NDArray[np.float32] | None = None
-    ranks: dict[str, NDArray[np.int64]] = {}
+    alone: dict[str, NDArray[np.int64]] = {}
     for name in DEFAULT_ENCODERS:
         encoder = load_encoder(name, estimator=HOLISTIC)
         assert isinstance(encoder.features, Features)
@@ -39,10 +39,10 @@ def main() -> None:
         exemplars, queries = split(dev)
         rows = embed_signs(dev, encoder.embed)
         scores = normalised(rows[queries], rows[exemplars], encoder.background)
-        ranks[name] = _ranks(dev, exemplars, queries, scores)
+        alone[name] = ranks(dev, exemplars, queries, scores)
         total = FUSION_WEIGHTS[name] * scores + (0 if total is None else total)
     assert total is not None
-    rank = _ranks(dev, exemplars, queries, total)
+    rank = ranks(dev, exemplars, queries, total)
     own = dict(zip(dev.gloss[exemplars].tolist(), exemplars.tolist(), strict=True))
     same = np.array([dev.form[i] == dev.form[own[int(dev.gloss[i])]] for i in queries])
     table = Table("queries", "of", "top-1", f"top-{TOP}")
@@ -54,20 +54,12 @@ def main() -> None:
         figures = [f"{(rank[which] < top).mean():.3f}" for top in (1, TOP)]
         table.add_row(what, str(int(which.sum())), *figures)
     Console().print(table)
-    alone = np.stack([one >= TOP for one in ranks.values()])
+    missed = np.stack([one >= TOP for one in alone.values()])
     print(
         f"not among the first {TOP}: {int((rank >= TOP).sum())} together, "
-        + ", ".join(f"{int(missed.sum())} by {name}" for name, missed in zip(ranks, alone, strict=True))
-        + f", {int(alone.all(0).sum())} by each of them"
+        + ", ".join(f"{int(one.sum())} by {name}" for name, one in zip(alone, missed, strict=True))
+        + f", {int(missed.all(0).sum())} by each of them"
     )
-
-
-def _ranks(
-    dev: Corpus, exemplars: NDArray[np.int64], queries: NDArray[np.int64], scores: NDArray[np.float32]
-) -> NDArray[np.int64]:
-    """Rank from 0 of each query's own gloss."""
-    right = dev.gloss[queries][:, None] == dev.gloss[exemplars][None]
-    return np.asarray((scores >= scores[right][:, None]).sum(1) - 1, np.int64)
 
 
 if __name__ == "__main__":

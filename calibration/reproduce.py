@@ -129,30 +129,32 @@ def trained(
         The bundles' folders.
 
     Raises:
-        ConfigError: there is too little to train on, a video is of what is searched, or `out` cannot be made or holds a run on something else.
+        ConfigError: there is too little to train on, a video is of what is searched, or `out` cannot be made or holds a run on
+            something else.
         MissingExtra: PyTorch is not installed.
         SourceError: a video cannot be read.
     """
-    try:
-        from calibration.training.annotated import (
-            Signed,
-            train_encoders,
-        )  # imports torch: only where it is used
+    try:  # here, since it imports torch
+        from calibration.training.annotated import Signed, train_encoders
     except ImportError as error:
         raise MissingExtra(f"training needs PyTorch ({error}): pip install 'signspot[train]'") from error
     if training.steps < 1:
         raise ConfigError(f"--train-steps {training.steps}: a network is trained for at least one step")
     asked = {fingerprint_of(path) for path in challenge.videos.values()}
-    for path in training.split.videos.values():
-        if fingerprint_of(path) in asked:
-            raise ConfigError(f"{path} is to be searched: what is trained on it would know the answers")
+    videos = training.split.videos
+    digests = {name: fingerprint_of(path) for name, path in videos.items()}
+    for name, digest in digests.items():
+        if digest in asked:
+            raise ConfigError(
+                f"{videos[name]} is to be searched: what is trained on it would know the answers"
+            )
     told = progress or (lambda what, share: None)
     cache = _landmarks_folder(out)
     signed = []
     with contextlib.closing(open_pose(pose)) as estimator:
-        for number, (name, path) in enumerate(training.split.videos.items()):
-            told(f"posing {name}", number / len(training.split.videos))
-            track = _posed(path, fingerprint_of(path), estimator, cache, pictures=False)
+        for number, (name, path) in enumerate(videos.items()):
+            told(f"posing {name}", number / len(videos))
+            track = _posed(path, digests[name], estimator, cache, pictures=False)
             signed.append(Signed(track, training.split.truth[name]))
     folders = train_encoders(
         signed, out / "trained", steps=training.steps, wlasl=training.wlasl, progress=told

@@ -52,9 +52,7 @@ def samples(engine: Engine, model: bytes) -> Rows:
             drawn[spec.name] = _pictures(rng, shape)
         elif spec.dtype == "uint8":
             drawn[spec.name] = rng.integers(0, 256, shape, dtype=np.uint8)
-        elif (
-            len(shape) == 4 and shape[1] == 3
-        ):  # pictures with their channels first, as pose networks take them
+        elif len(shape) == 4 and shape[1] == 3:  # pictures, channels first
             count, channels, height, width = shape
             pictures = np.moveaxis(_pictures(rng, [count, height, width, channels]), -1, 1)
             drawn[spec.name] = ((pictures.astype(np.float32) - 127) / 58).astype(spec.dtype)

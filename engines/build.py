@@ -161,10 +161,11 @@ def built(
 
 def _outdated(digest: str, flavour: str, version: str, gpu: str, precision: Precision) -> str:
     """Why an engine of that network that was built before is of no use here; "" where there is none."""
-    for found in entries():
-        if isinstance(found, EngineError):
+    for folder in _folders():  # not `entries`, which reads every engine whole: this is a live start
+        try:
+            entry = read(folder).entry
+        except EngineError:
             continue
-        entry = found.entry
         if (entry.model_sha256, entry.flavour, entry.precision) == (digest, flavour, precision):
             if entry.version != version:
                 return f"the one in the cache was built by {flavour} {entry.version}, this is {version}"
@@ -186,9 +187,7 @@ def read(folder: Path) -> Kept:
 
 def entries() -> Iterator[Kept | EngineError]:
     """All cache entries; an error for each that is damaged."""
-    if not cache_folder().is_dir():
-        return
-    for folder in sorted(path for path in cache_folder().iterdir() if path.is_dir()):
+    for folder in _folders():
         try:
             kept = read(folder)
             _loaded(kept)
@@ -210,10 +209,8 @@ def clean(*, everything: bool = False) -> tuple[int, int]:
         EngineError: one cannot be removed.
     """
     count = freed = 0
-    if not cache_folder().is_dir():
-        return 0, 0
     gpu = gpu_name()
-    for folder in sorted(path for path in cache_folder().iterdir() if path.is_dir()):
+    for folder in _folders():
         if not everything and _usable(folder, gpu):
             continue
         size = _size(folder)
@@ -226,6 +223,11 @@ def clean(*, everything: bool = False) -> tuple[int, int]:
         freed += size
         count += 1
     return count, freed
+
+
+def _folders() -> list[Path]:
+    cache = cache_folder()
+    return sorted(path for path in cache.iterdir() if path.is_dir()) if cache.is_dir() else []
 
 
 def _size(folder: Path) -> int:

@@ -51,9 +51,9 @@ def open_engine(
     Args:
         model: ONNX, float32.
         name: of the network, for people and the cache.
-        engine: one of `CHOICES`; half precision is for GPUs. "auto" without an NVIDIA GPU is ONNX Runtime; with one, TensorRT where an engine has been built
-            (building takes too long for a start), else PyTorch, else ONNX Runtime: what does not start is passed over. Where half
-            precision is too far from float32, float32 is taken. `where()` tells the reasons.
+        engine: one of `CHOICES`; half precision is for GPUs. "auto" without an NVIDIA GPU is ONNX Runtime; with one, TensorRT
+            where an engine has been built (building takes too long for a start), else PyTorch, else ONNX Runtime: what does
+            not start is passed over. Where half precision is too far from float32, float32 is taken. `where()` tells why.
         threads: CPU threads for one run.
         verify: compare an engine on a GPU, or in half precision, with the reference, and refuse one that is too far off.
 

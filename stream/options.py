@@ -37,5 +37,5 @@ def add_engine_option(parser: argparse._ActionsContainer) -> None:
         choices=CHOICES,
         metavar="NAME",
         help=f"what executes the encoders, and live blaze's networks and your own pose network ({what}); on a GPU :float16 "
-        "or :bfloat16 after the name computes in half precision, and is refused where a network loses too much by it",
+        "or :bfloat16 after the name computes in half precision, but for networks that lose too much by it",
     )

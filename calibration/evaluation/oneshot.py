@@ -158,11 +158,26 @@ def _impostors(bank: Array, index: int, background: Array | None) -> Impostors:
     return hardest(pool @ bank[index]) if len(pool) >= MIN_IMPOSTORS else Impostors(mean=0.0, deviation=1.0)
 
 
+def ranks(
+    corpus: Labelled, exemplars: NDArray[np.int64], queries: NDArray[np.int64], scores: Array
+) -> NDArray[np.int64]:
+    """Rank from 0 of each query's own gloss; a tie is no answer, and counts as wrong.
+
+    Args:
+        corpus: the clips.
+        exemplars: which of them, one a gloss.
+        queries: which of them.
+        scores: (queries, exemplars), the higher the more alike.
+    """
+    right = corpus.gloss[queries][:, None] == corpus.gloss[exemplars][None]
+    return np.asarray((scores >= scores[right][:, None]).sum(1) - 1, np.int64)
+
+
 def _scored(
     corpus: Labelled, exemplars: NDArray[np.int64], queries: NDArray[np.int64], scores: Array
 ) -> OneShot:
     right = corpus.gloss[queries][:, None] == corpus.gloss[exemplars][None]
-    rank = (scores >= scores[right][:, None]).sum(1) - 1  # a tie is no answer: it counts as wrong
+    rank = ranks(corpus, exemplars, queries, scores)
     return OneShot(
         ways=len(exemplars),
         queries=len(queries),

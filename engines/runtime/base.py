@@ -57,6 +57,27 @@ class Engine(Protocol):
         ...
 
 
+class Around:
+    """What runs another engine in a way of its own: inputs, outputs and place are that one's."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """Specs of the inputs."""
+        return self._engine.inputs
+
+    @property
+    def outputs(self) -> tuple[TensorSpec, ...]:
+        """Specs of the outputs."""
+        return self._engine.outputs
+
+    def where(self) -> Placement:
+        """Device, runtime, precision, and why."""
+        return self._engine.where()
+
+
 def check_inputs(
     called: str, specs: tuple[TensorSpec, ...], inputs: Mapping[str, NDArray[np.generic]]
 ) -> None:

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engines.errors import EngineError
-from engines.runtime.base import Engine, Placement, TensorSpec, check_inputs
+from engines.runtime.base import Around, Engine, TensorSpec, check_inputs
 
 GATHER_S = 0.002
 """How long a run may wait for the rows of other callers."""
@@ -52,7 +52,7 @@ class _Request:
         return self.results is not None or self.error is not None
 
 
-class Batched:
+class Batched(Around):
     """An engine that joins concurrent runs. Calls from several threads at once are safe, whatever the engine is.
 
     Args:
@@ -64,7 +64,7 @@ class Batched:
     """
 
     def __init__(self, engine: Engine, *, usual: int = 1, gather_s: float = GATHER_S) -> None:
-        self._engine = engine
+        super().__init__(engine)
         self._gather_s = gather_s
         self._least = least_rows(engine, usual=usual)
         row_bytes = sum(
@@ -79,16 +79,6 @@ class Batched:
         self._mine = threading.local()
 
     @property
-    def inputs(self) -> tuple[TensorSpec, ...]:
-        """Specs of the inputs."""
-        return self._engine.inputs
-
-    @property
-    def outputs(self) -> tuple[TensorSpec, ...]:
-        """Specs of the outputs."""
-        return self._engine.outputs
-
-    @property
     def joins(self) -> bool:
         """Whether rows give the same results in any batch, so that they are joined."""
         return self._least is not None
@@ -97,10 +87,6 @@ class Batched:
     def waited_ms(self) -> float:
         """How long this thread's last run waited for others, milliseconds."""
         return float(getattr(self._mine, "waited_ms", 0.0))
-
-    def where(self) -> Placement:
-        """Device, runtime, precision, and why."""
-        return self._engine.where()
 
     def run(self, inputs: Mapping[str, NDArray[np.generic]]) -> Results:
         """Run, together with what other threads have.

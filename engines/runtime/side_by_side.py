@@ -13,10 +13,10 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.runtime.base import Engine, Placement, TensorSpec
+from engines.runtime.base import Around, Engine
 
 
-class SideBySide:
+class SideBySide(Around):
     """A network whose rows are shared out among threads. Calls from several threads at once are safe."""
 
     def __init__(self, one: Engine, shared: Engine, *, threads: int) -> None:
@@ -27,22 +27,9 @@ class SideBySide:
             shared: the same network, whose threads share the work of a single row.
             threads: that rows are shared out among, at least 2.
         """
-        self._one, self._shared, self._threads = one, shared, threads
+        super().__init__(shared)
+        self._one, self._threads = one, threads
         self._others = ThreadPoolExecutor(threads - 1, thread_name_prefix="rows")
-
-    @property
-    def inputs(self) -> tuple[TensorSpec, ...]:
-        """Specs of the inputs."""
-        return self._shared.inputs
-
-    @property
-    def outputs(self) -> tuple[TensorSpec, ...]:
-        """Specs of the outputs."""
-        return self._shared.outputs
-
-    def where(self) -> Placement:
-        """Device, runtime, precision, and why."""
-        return self._shared.where()
 
     def run(self, inputs: Mapping[str, NDArray[np.generic]]) -> dict[str, NDArray[np.float32]]:
         """Run once.
@@ -55,7 +42,7 @@ class SideBySide:
         """
         rows = min((len(array) for array in inputs.values()), default=0)
         if rows < 2:
-            return self._shared.run(inputs)
+            return self._engine.run(inputs)
         parts = min(rows, self._threads)
         bounds = [rows * part // parts for part in range(parts + 1)]
         shares = [

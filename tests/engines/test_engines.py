@@ -273,36 +273,33 @@ class OnCard(OnnxRuntimeEngine):
         return replace(place, device="NVIDIA Test") if self.on_card else place
 
 
-@pytest.fixture
-def card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A GPU that ONNX Runtime runs on, and a cache of the test's own."""
+@pytest.fixture(params=["onnxruntime", "auto"])
+def on_card(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """An engine that is ONNX Runtime on a GPU, by its name and by choice, and a cache of the test's own."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(build, "gpu_name", lambda: "NVIDIA Test, 1.0")
     monkeypatch.setattr(choice, "OnnxRuntimeEngine", OnCard)
+    return str(request.param)
 
 
-@pytest.mark.usefixtures("card")
-@pytest.mark.parametrize("engine", ["onnxruntime", "auto"])
 def test_half_precision_that_loses_too_much_is_refused_and_float32_taken(
-    engine: str, monkeypatch: pytest.MonkeyPatch
+    on_card: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    good = open_engine(OPERATORS["gemm"], engine=f"{engine}:float16").where()
+    good = open_engine(OPERATORS["gemm"], engine=f"{on_card}:float16").where()
     assert good.precision == "float16"
-    open_engine(overflowing(), engine=engine)
+    open_engine(overflowing(), engine=on_card)
     for _ in range(2):  # compared, then looked up
-        place = open_engine(overflowing(), name="net", engine=f"{engine}:float16").where()
+        place = open_engine(overflowing(), name="net", engine=f"{on_card}:float16").where()
         assert (place.precision, place.device) == ("float32", "NVIDIA Test")
         assert "in float16 on NVIDIA Test is refused for net: its outputs are" in place.reason
         monkeypatch.setattr(accuracy, "difference", None)
 
 
-@pytest.mark.usefixtures("card")
-@pytest.mark.parametrize("engine", ["onnxruntime", "auto"])
 def test_a_gpu_that_is_off_in_float32_gives_way_to_the_cpu(
-    engine: str, monkeypatch: pytest.MonkeyPatch
+    on_card: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(OnCard, "off", 0.1)
-    place = open_engine(OPERATORS["gemm"], name="net", engine=engine).where()
+    place = open_engine(OPERATORS["gemm"], name="net", engine=on_card).where()
     assert place.device == "cpu"
     assert "in float32 on NVIDIA Test is refused for net" in place.reason
 
