@@ -20,7 +20,7 @@ import argparse
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,10 +36,11 @@ from calibration.evaluation.playing import Played, Sweep, WindowScores
 from calibration.evaluation.report import figures, result_of
 from calibration.evaluation.spotting import Annotations, read_annotations
 from calibration.thresholds import with_thresholds
-from engines.encoders import DEFAULT_ENCODERS, FUSION_WEIGHTS, BundleEncoder, load_encoders
+from engines.encoders import DEFAULT_ENCODERS, BundleEncoder, load_encoders
 from engines.pose.mediapipe import HolisticPose
 from stream.clock import Tick
 from stream.gallery import Gallery, Impostors, Take
+from stream.hands import Hands
 from stream.sources import read_frames
 from stream.spotting import Similarity, Spotted, Spotter
 from stream.stages import PoseStage
@@ -69,7 +70,7 @@ class Variant:
 
     name: str
     encoders: tuple[str, ...] = DEFAULT_ENCODERS
-    weights: Mapping[str, float] = field(default_factory=lambda: FUSION_WEIGHTS)
+    weights: Mapping[str, float] | None = None  # None: the encoders' own
     lengths: tuple[int, ...] | None = None  # of the windows that are looked at; None: the encoder's own
     lead: float | None = None
     idle: bool = True
@@ -181,7 +182,9 @@ def play(
     spotted: list[Spotted] = []
     spans: list[tuple[int, int]] = []
     excess = [np.zeros((0, len(gallery.signs)), np.float32)]
+    hands = Hands(kept=None)
     for step in steps:
+        hands.push(step.tick.index, step.tick.landmarks)
         windows, rows = {}, {}
         for encoder in encoders:
             found = step.windows.get(encoder.name, [])
@@ -202,7 +205,7 @@ def play(
     return Played(
         spotted=tuple(spotted),
         cut_off=tuple(spotter.flush()),
-        windows=WindowScores(np.array(spans, np.int64).reshape(-1, 2), np.concatenate(excess)),
+        windows=WindowScores(np.array(spans, np.int64).reshape(-1, 2), np.concatenate(excess), hands),
         swept=sweep.finish(),
         length_s=length_s,
     )

@@ -27,11 +27,12 @@ from calibration.evaluation.playing import Played, WindowScores
 from calibration.evaluation.report import figures, result_of
 from calibration.evaluation.spotting import read_annotations
 from calibration.thresholds import with_thresholds
-from engines.encoders import FUSION_WEIGHTS, Encoder, load_encoders
+from engines.encoders import Encoder, load_encoders
 from engines.pose.choice import HOLISTIC, open_pose
 from engines.ticks import TICK_S
 from stream.clock import Tick
 from stream.gallery import Gallery
+from stream.hands import Hands
 from stream.sources import read_frames
 from stream.spotting import Similarity, Spotted, Spotter
 from stream.stages import PoseStage
@@ -73,7 +74,9 @@ def played(moments: Sequence[Moment], gallery: Gallery, similarity: Similarity) 
     spans: list[tuple[int, int]] = []
     excess = [np.zeros((0, len(gallery.signs)), np.float32)]
     segment = moments[0].tick.segment if moments else 0
+    hands = Hands(kept=None)
     for moment in moments:
+        hands.push(moment.tick.index, moment.tick.landmarks)
         if moment.tick.segment != segment:
             spotted += spotter.flush()
             spotter.reset()
@@ -85,7 +88,7 @@ def played(moments: Sequence[Moment], gallery: Gallery, similarity: Similarity) 
     return Played(
         spotted=tuple(spotted),
         cut_off=tuple(spotter.flush()),
-        windows=WindowScores(np.array(spans, np.int64).reshape(-1, 2), np.concatenate(excess)),
+        windows=WindowScores(np.array(spans, np.int64).reshape(-1, 2), np.concatenate(excess), hands),
         swept={},
         length_s=len(moments) * TICK_S,
     )
@@ -95,7 +98,9 @@ def fusions(words: Sequence[str], encoders: Sequence[Encoder]) -> list[dict[str,
     """The sets of encoders with their weights."""
     if not words:
         names = [encoder.name for encoder in encoders]
-        return [{name: 1.0} for name in names] + [{name: FUSION_WEIGHTS.get(name, 1.0) for name in names}]
+        return [{name: 1.0} for name in names] + [
+            {encoder.name: encoder.fusion_weight for encoder in encoders}
+        ]
     return [
         {name: float(weight) for name, _, weight in (part.partition("=") for part in word.split(","))}
         for word in words

@@ -18,7 +18,7 @@ from rich.table import Table
 from calibration.evaluation.oneshot import embed_signs, normalised, ranks, split
 from calibration.training import trainer
 from calibration.training.corpora import read_wlasl
-from engines.encoders import DEFAULT_ENCODERS, FUSION_WEIGHTS, load_encoder
+from engines.encoders import DEFAULT_ENCODERS, load_encoder
 from engines.features import Features
 from engines.pose.choice import HOLISTIC
 
@@ -40,7 +40,7 @@ def main() -> None:
         rows = embed_signs(dev, encoder.embed)
         scores = normalised(rows[queries], rows[exemplars], encoder.background)
         alone[name] = ranks(dev, exemplars, queries, scores)
-        total = FUSION_WEIGHTS[name] * scores + (0 if total is None else total)
+        total = encoder.fusion_weight * scores + (0 if total is None else total)
     assert total is not None
     rank = ranks(dev, exemplars, queries, total)
     own = dict(zip(dev.gloss[exemplars].tolist(), exemplars.tolist(), strict=True))

@@ -36,6 +36,7 @@ from engines.pose.choice import HOLISTIC, open_pose
 from engines.ticks import TICK_HZ
 from stream.clock import Tick
 from stream.gallery import Gallery, Take, Transfer
+from stream.hands import Hands
 from stream.stages import SpottingStage
 from stream.tracks import FULL_QUALITY, track_of
 
@@ -320,6 +321,7 @@ def _windows(track: LandmarkTrack, gallery: Gallery, encoders: Sequence[Encoder]
     offset = _first_tick(track)
     spans: list[tuple[int, int]] = []
     excess = [np.zeros((0, len(gallery.signs)), np.float32)]
+    hands = Hands(kept=None)
     for index in range(len(track)):
         tick = Tick(
             index=offset + index,
@@ -329,11 +331,12 @@ def _windows(track: LandmarkTrack, gallery: Gallery, encoders: Sequence[Encoder]
             lost=False,
             captured_ns=0,
         )
+        hands.push(tick.index, tick.landmarks)
         scores = stage.push(tick, FULL_QUALITY).scores
         if scores is not None and stage.spotter is not None:
             spans += scores.spans
             excess.append(stage.spotter.excess(scores))
-    return WindowScores(np.array(spans, np.int64).reshape(-1, 2), np.concatenate(excess))
+    return WindowScores(np.array(spans, np.int64).reshape(-1, 2), np.concatenate(excess), hands)
 
 
 def _with_best(

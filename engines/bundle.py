@@ -44,6 +44,7 @@ class Card(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     metrics: dict[str, float]  # measured, name -> value
     licence: str  # of the weights
     notes: str = ""
+    fusion_weight: float = 1.0  # of its similarities where several encoders are fused
     inputs: tuple[TensorSpec, ...] = ()
     outputs: tuple[TensorSpec, ...] = ()
     model_sha256: str = ""
@@ -125,6 +126,30 @@ class ModelBundle:
         )
         write_parts(folder, files, card, readme)
         return cls.load(folder)
+
+    @property
+    def readme(self) -> str | None:
+        """The model card in prose, where the folder has one.
+
+        Raises:
+            BundleError: it cannot be read.
+        """
+        return read_part(self.folder, README).decode() if (self.folder / README).exists() else None
+
+    def with_card(self, card: Card) -> Self:
+        """Write this bundle again with another card; all else stays as it is.
+
+        Raises:
+            BundleError: the folder cannot be written.
+        """
+        return self.write(
+            self.folder,
+            model=self.model,
+            card=card,
+            background=self.background,
+            idle=self.idle,
+            readme=self.readme,
+        )
 
 
 _REMEDY = "Fetch the bundle again, or train it anew"

@@ -23,11 +23,6 @@ from engines.runtime.batching import Batched
 DEFAULT_ENCODERS = ("slgcn2d", "slgcn3d")
 """What is used where nothing else is asked for."""
 
-FUSION_WEIGHTS = {"slgcn2d": 1.0, "slgcn3d": 0.5, "i3d_mlp": 0.1}
-"""Weight of each encoder's similarities where several are fused; 1 for others. 3D: chosen on WLASL's dev glosses, where
-one-shot top-1 is 0.580 for 2D alone, 0.507 for 3D alone, 0.614 at this weight, from 0.603 at 0.3 to 0.604 at equal weights.
-Pictures: made-up signs would take 0.05 to 0.8 (`benchmarks/rgb_clips.py`), real sentences no more than 0.1."""
-
 _TINY = np.float32(1e-12)
 
 
@@ -52,6 +47,11 @@ class Encoder(Protocol):
     @property
     def pictures(self) -> bool:
         """Whether it looks at the signer's crop: landmarks have to come with one."""
+        ...
+
+    @property
+    def fusion_weight(self) -> float:
+        """Weight of its similarities where several encoders are fused."""
         ...
 
     @property
@@ -169,6 +169,11 @@ class BundleEncoder:
     def features(self) -> Features | Pictures:
         """What it sees of a tick."""
         return self._features
+
+    @property
+    def fusion_weight(self) -> float:
+        """Weight of its similarities where several encoders are fused, as its card has it."""
+        return self._bundle.card.fusion_weight
 
     @property
     def fingerprint(self) -> str:

@@ -12,11 +12,12 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from engines.encoders import FUSION_WEIGHTS, Encoder
+from engines.encoders import Encoder
 from engines.errors import GalleryMismatch
 from engines.ticks import TICK_HZ
 from stream.clock import Tick
 from stream.gallery import Gallery, Sign
+from stream.hands import Hands
 from stream.windows import Window
 
 Floats = NDArray[np.float32]
@@ -74,14 +75,15 @@ class Similarity:
     """Compares embeddings with a gallery: the best exemplar of each gloss, fused over the encoders."""
 
     def __init__(
-        self, gallery: Gallery, encoders: Sequence[Encoder], *, weights: Mapping[str, float] = FUSION_WEIGHTS
+        self, gallery: Gallery, encoders: Sequence[Encoder], *, weights: Mapping[str, float] | None = None
     ) -> None:
         """Check that gallery and encoders fit, and lay the exemplars out.
 
         Args:
             gallery: its encoders and those in use may differ; what both have is used.
             encoders: in use.
-            weights: of each encoder in the fusion, 1 where absent; those of missing encoders are left out.
+            weights: of each encoder in the fusion, 1 where absent; None for the encoders' own. Those of missing encoders are
+                left out.
 
         Raises:
             GalleryMismatch: an encoder's exemplars were made by other weights, features or pose estimator, or
@@ -98,7 +100,7 @@ class Similarity:
                     f"the gallery {gallery.path} was made with another {encoder.name} encoder "
                     f"({exemplars.fingerprint[:12]}, in use is {encoder.fingerprint[:12]}): {mend}"
                 )
-            weight = weights.get(encoder.name, 1.0)
+            weight = encoder.fusion_weight if weights is None else weights.get(encoder.name, 1.0)
             self._banks[encoder.name] = _bank(gallery, encoder, weight)
         looking = {encoder.name for encoder in encoders if encoder.pictures}
         self._leading = [name for name in self._banks if name not in looking] or list(self._banks)
@@ -273,7 +275,9 @@ class Rivals:
 
 
 def refined(spans: NDArray[np.int64], weights: NDArray[np.float64], rules: Rules) -> tuple[float, float]:
-    """Begin and end of a sign from the windows that speak for it, in ticks; the end is one past the last.
+    """Begin and end of a sign as the windows that speak for it have them, in ticks; the end is one past the last.
+
+    `Hands.settled` then moves them to where the hands go over from sign to sign.
 
     They are no averages: windows that hold less than the whole sign score well too, those that hold more do not. So
     the begin is where the earlier 40% of the windows' say end, and the end where the later 40% begin. On the StartASL
@@ -338,6 +342,7 @@ class Spotter:
         self._bars: tuple[Bar, ...] = ()
         self._pending: dict[int, _Candidate] = {}
         self._told: list[_Candidate] = []  # what was reported lately
+        self._hands = Hands()
 
     def bars(self) -> tuple[Bar, ...]:
         """The five glosses that were nearest at the newest scored tick, the best first."""
@@ -347,6 +352,7 @@ class Spotter:
         """Forget everything: the next tick has nothing to do with the last one."""
         self._pending.clear()
         self._told.clear()
+        self._hands.reset()
         self._bars = ()
 
     def flush(self) -> list[Spotted]:
@@ -360,6 +366,7 @@ class Spotter:
             The signs that are sure now, the earliest first.
         """
         self._newest = tick.index
+        self._hands.push(tick.index, tick.landmarks)
         if scores.spans:
             excess = self.excess(scores)
             self._show(scores, excess)
@@ -486,7 +493,7 @@ class Spotter:
         says = np.array([strength for _, _, strength in candidate.support])
         weight = np.exp((says - candidate.excess) / self._rules.soften)
         spans = np.array([(start, end) for start, end, _ in candidate.support], np.int64)
-        first, last = refined(spans, weight, self._rules)
+        first, last = self._hands.settled(*refined(spans, weight, self._rules))
         runner_up = candidate.runner_up
         return Spotted(
             gloss=self._glosses[candidate.column],

@@ -28,7 +28,7 @@ from calibration.evaluation.rates import poisson_bounds
 from calibration.evaluation.report import OVERLAPS, VideoResult, figures, result_of, tallies
 from calibration.evaluation.spotting import Annotations, one_name, read_annotations
 from calibration.training.corpora import dev_glosses
-from engines.encoders import FUSION_WEIGHTS, BundleEncoder, Encoder, load_encoders
+from engines.encoders import BundleEncoder, Encoder, load_encoders
 from engines.errors import ConfigError
 from engines.features import KNOWN, Features
 from engines.landmarks import Landmarks
@@ -184,7 +184,7 @@ def _score(data: Path, encoders: Sequence[BundleEncoder], *, dev: bool) -> OneSh
         if dev:
             kept = dev_glosses(corpus.glosses)
             corpus = corpus.subset(np.array([corpus.glosses[gloss] in kept for gloss in corpus.gloss]))
-        weight = FUSION_WEIGHTS.get(encoder.name, 1.0)
+        weight = encoder.fusion_weight
         modalities.append(Modality(embed_signs(corpus, encoder.embed), encoder.background, weight))
     try:
         return score_fused(corpus, modalities)

@@ -7,17 +7,21 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
 
 from calibration.commands import train_rgb, train_transcript
 from calibration.commands.training_device import add_device_option, check_device
 from calibration.stopping import stop_between_steps
-from engines.encoders import find_bundle
+from engines.encoders import BundleEncoder, find_bundle
 from engines.errors import ConfigError, MissingExtra
 from engines.features import ANGLES, KEYPOINTS, Features
+from engines.pose.choice import HOLISTIC
 from engines.runtime.onnxruntime import OnnxRuntimeEngine
 
 if TYPE_CHECKING:
@@ -37,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     kinds = parser.add_subparsers(
         dest="kind",
         required=True,
-        metavar="encoder|export|idle|rgb|rgb-bundle|sentences|transcript|transcript-bundle",
+        metavar="encoder|export|idle|fusion|rgb|rgb-bundle|sentences|transcript|transcript-bundle",
     )
     encoder = kinds.add_parser(
         "encoder",
@@ -119,6 +123,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     idle.add_argument("bundle", metavar="BUNDLE", help="a shipped encoder or a bundle's folder")
     idle.add_argument("--seed", type=int, default=0, metavar="N", help="of signers and windows (default: 0)")
+
+    fusion = kinds.add_parser(
+        "fusion",
+        help="learn how much each encoder counts",
+        description="Learn the weights of encoders in the fusion on WLASL's dev glosses, which none of them was trained on, "
+        "measure them by cross-validation, and write them on the bundles' cards. Networks and galleries stay as they are.",
+    )
+    fusion.add_argument(
+        "bundles",
+        metavar="BUNDLE",
+        nargs="+",
+        help="two or more shipped encoders or bundles' folders, of landmarks",
+    )
+    _data_option(fusion)
+    fusion.add_argument("--dry-run", action="store_true", help="say what was learnt, and write nothing")
     train_rgb.add_kinds(kinds)
     train_transcript.add_kinds(kinds)
 
@@ -152,6 +171,8 @@ def run(args: argparse.Namespace) -> int:
         return train_transcript.run(args, console)
     if args.kind == "idle":
         return _idle(args, console)
+    if args.kind == "fusion":
+        return _fusion(args, console)
     if args.kind == "encoder":
         torch.set_num_threads(args.threads)
         return _train(args, console)
@@ -264,6 +285,50 @@ def _idle(args: argparse.Namespace, console: Console) -> int:
     console.print(
         f"{bundle.folder}: {0 if bundle.idle is None else len(bundle.idle)} windows of idle movement"
     )
+    return 0
+
+
+def _fusion(args: argparse.Namespace, console: Console) -> int:
+    from calibration.evaluation.oneshot import Modality, embed_signs, score_fused
+    from calibration.training.corpora import read_wlasl
+    from calibration.training.fusion import learn_fusion, weighted
+    from calibration.training.trainer import split
+
+    bundles = [find_bundle(name) for name in args.bundles]
+    if len(bundles) < 2:
+        raise ConfigError("there is nothing to weigh: give two bundles or more")
+    modalities = []
+    for bundle in bundles:
+        encoder = BundleEncoder(bundle, estimator=HOLISTIC)
+        if not isinstance(encoder.features, Features):
+            raise ConfigError(
+                f"{bundle.card.name} looks at pictures, and the clips that weights are learnt on are landmarks"
+            )
+        with console.status(f"embedding the dev glosses by {bundle.card.name}"):
+            _, dev = split(read_wlasl(args.data / "wlasl_hands.npz", encoder.features))
+            modalities.append(
+                Modality(embed_signs(dev, encoder.embed), encoder.background, encoder.fusion_weight)
+            )
+    try:
+        before, learnt = score_fused(dev, modalities), learn_fusion(dev, modalities)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    after = score_fused(dev, weighted(modalities, learnt.weights))
+    table = Table("", *(bundle.card.name for bundle in bundles), "top-1", "top-5", box=SIMPLE)
+    old = [one.weight for one in modalities]
+    spans = [f"{min(some):.2f}-{max(some):.2f}" for some in zip(*learnt.by_fold, strict=True)]
+    for what, weights, top1, top5 in (
+        ("as the cards have it", [f"{one:.3f}" for one in old], before.top1, before.top5),
+        ("learnt", [f"{one:.3f}" for one in learnt.weights], after.top1, after.top5),
+        ("learnt on other glosses", spans, learnt.top1, learnt.top5),
+    ):
+        table.add_row(what, *weights, f"{top1:.3f}", f"{top5:.3f}")
+    console.print(table)
+    if args.dry_run:
+        return 0
+    for bundle, weight in zip(bundles, learnt.weights, strict=True):
+        bundle.with_card(msgspec.structs.replace(bundle.card, fusion_weight=round(weight, 3)))
+        console.print(f"{bundle.folder}: {weight:.3f}", highlight=False)
     return 0
 
 

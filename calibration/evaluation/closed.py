@@ -138,5 +138,5 @@ def answer(windows: WindowScores, columns: Sequence[int], gloss: str, *, rules: 
     shorter = np.minimum(last[rows] - first[rows], last[best] - first[best]) + 1
     rows = rows[shared > rules.overlap * shorter]
     say = np.exp((strength[rows] - strength[best]) / rules.soften)
-    start, stop = refined(windows.spans[rows], say, rules)
+    start, stop = windows.hands.settled(*refined(windows.spans[rows], say, rules))
     return Sign(gloss, start * TICK_S, stop * TICK_S)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import msgspec
@@ -15,6 +15,7 @@ from engines.pose.base import PoseEstimator
 from engines.ticks import TICK_S
 from stream.clock import Tick
 from stream.gallery import Gallery
+from stream.hands import Hands
 from stream.sources import read_frames
 from stream.spotting import Scores, Spotted, Spotter
 from stream.stages import PoseStage, SpottingStage
@@ -29,6 +30,7 @@ class WindowScores:
 
     spans: NDArray[np.int64]  # (N, 2) first and last tick; both belong to the window
     excess: Floats  # (N, G) evidence above each gloss's threshold, by which the live path decides
+    hands: Hands = field(default_factory=Hands)  # of all ticks: where begin and end of a sign settle
 
     def __repr__(self) -> str:
         return f"WindowScores({self.excess.shape[0]} windows, {self.excess.shape[1]} glosses)"
@@ -110,11 +112,13 @@ def play(
     cut_off: list[Spotted] = []
     spans: list[tuple[int, int]] = []
     excess: list[Floats] = [np.zeros((0, len(gallery.signs)), np.float32)]
+    hands = Hands(kept=None)
     times_s: list[float] = []
     for frame in read_frames(path):
         times_s.append(frame.pts_s)
         for tick in pose.pose(frame) if pose.wants(frame, FULL_QUALITY) else ():
             outcome = spotting.push(tick, FULL_QUALITY)
+            hands.push(tick.index, tick.landmarks)
             cut_off += outcome.ended
             spotted += outcome.spotted
             if outcome.scores is not None and spotting.spotter is not None:
@@ -125,7 +129,7 @@ def play(
     return Played(
         spotted=tuple(spotted),
         cut_off=tuple(cut_off),
-        windows=WindowScores(np.array(spans, np.int64).reshape(-1, 2), np.concatenate(excess)),
+        windows=WindowScores(np.array(spans, np.int64).reshape(-1, 2), np.concatenate(excess), hands),
         swept=sweep.finish(),
         length_s=_length_s(times_s),
     )

@@ -87,4 +87,5 @@ def with_idle(
         card=msgspec.structs.replace(bundle.card, trained_on=trained_on),
         background=bundle.background,
         idle=encoder.embed(windows),
+        readme=bundle.readme,
     )

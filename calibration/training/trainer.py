@@ -56,6 +56,9 @@ class Recipe:
     teaching: float = 4.0  # weight of the likeness to a teacher, where there is one
     strength: float = 1.0  # of the deformations in space, against the defaults of `Augmentation`
     made_up: float = 0.25  # share of a batch's glosses that are made-up signs, where there are any
+    bfloat16: bool = (
+        False  # mixed precision: the network's products in bfloat16, weights and losses in float32
+    )
     every: int = 250  # steps between measurements and checkpoints
 
 
@@ -193,16 +196,21 @@ class Run:
     def _train_on(self, inputs: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Loss and training accuracy of a batch, after which the weights are better ones."""
         recipe, count = self.recipe, len(labels)
-        embeddings = self.network(inputs)
-        cosines = embeddings.float() @ F.normalize(self.directions, dim=1).T
+        # Without autocast's cache of cast weights: a recorded step would cast them once and for all.
+        with torch.autocast(
+            self.device.type, torch.bfloat16, enabled=recipe.bfloat16, cache_enabled=self._recorded is None
+        ):
+            embeddings = self.network(inputs)
+        embeddings = embeddings.float()
+        cosines = embeddings @ F.normalize(self.directions, dim=1).T
         signs, rest = cosines[:count], cosines[count:]
         loss = cosine_cross_entropy(signs, labels) + background_hinge(rest)
         if recipe.triplet:
             every = torch.cat([labels, labels.new_full((len(rest),), -1)])
-            loss = loss + recipe.triplet * batch_hard_triplet(embeddings.float(), every)
+            loss = loss + recipe.triplet * batch_hard_triplet(embeddings, every)
         if self.teacher is not None:
             taught = torch.from_numpy(self.teacher(inputs.numpy()))
-            loss = loss + recipe.teaching * teacher_distance(self.reading(embeddings.float()), taught)
+            loss = loss + recipe.teaching * teacher_distance(self.reading(embeddings), taught)
         self.optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.network.parameters(), 5.0)
@@ -261,10 +269,8 @@ class Run:
 
     def _load(self) -> None:
         state = torch.load(self.folder / CHECKPOINT, weights_only=True, map_location=self.device)
-        if state["recipe"] != asdict(self.recipe):
-            changed = [
-                f.name for f in fields(Recipe) if state["recipe"].get(f.name) != getattr(self.recipe, f.name)
-            ]
+        known = asdict(Recipe()) | state["recipe"]  # an older run's lacks what was the same for all then
+        if changed := [f.name for f in fields(Recipe) if known[f.name] != getattr(self.recipe, f.name)]:
             raise self._other_run(changed)
         shape = asdict(self.network.shape)
         if changed := [name for name, value in shape.items() if state["shape"].get(name) != value]:

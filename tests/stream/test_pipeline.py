@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engines.encoders import DEFAULT_ENCODERS, FUSION_WEIGHTS
+from engines.encoders import DEFAULT_ENCODERS, find_bundle
 from engines.pose.blaze.estimator import BlazePose
 from stream.demo import gallery_clips, stream_path
 from stream.events import (
@@ -86,10 +86,9 @@ def test_a_sign_is_spotted_once_with_all_that_the_wire_promises(
     assert found.runner_up.gloss in GLOSSES
     assert found.runner_up.score < found.score
     assert set(found.per_encoder) == set(DEFAULT_ENCODERS)
-    fused = sum(FUSION_WEIGHTS[name] * cosine for name, cosine in found.per_encoder.items())
-    assert found.score == pytest.approx(
-        fused / sum(FUSION_WEIGHTS[name] for name in found.per_encoder), abs=1e-5
-    )
+    weights = {name: find_bundle(name).card.fusion_weight for name in found.per_encoder}
+    fused = sum(weights[name] * cosine for name, cosine in found.per_encoder.items())
+    assert found.score == pytest.approx(fused / sum(weights.values()), abs=1e-5)
     assert found.lag_ms is None, "played faster than real time"
     assert found.processing_ms > 0
     last = messages[-1]

@@ -33,6 +33,7 @@ class FakeEncoder:
     window_lengths = (16,)
     model_sha256 = "beef"
     pictures = False
+    fusion_weight = 1.0
 
     def __init__(self, name: str, fingerprint: str = "f00d") -> None:
         self.name = name
