@@ -249,6 +249,8 @@ def _deform(track: Wide, rows: Rows, how: Augmentation) -> None:
         for t in range(length):
             mx = (track[t, rows.left_shoulder, 0] + track[t, rows.right_shoulder, 0]) / 2
             my = track[t, rows.nose, 1]
+            if math.isnan(my):  # a nose out of the picture takes nothing else with it
+                my = (track[t, rows.left_shoulder, 1] + track[t, rows.right_shoulder, 1]) / 2
             for j in range(rows.nose, rows.left_hand):
                 track[t, j, 0] = mx + (track[t, j, 0] - mx) * scale + dx
                 track[t, j, 1] = my + (track[t, j, 1] - my) * scale + dy

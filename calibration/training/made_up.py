@@ -6,6 +6,7 @@ over into a third. The synthetic signer makes every sign both ways, so that trai
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -35,6 +36,19 @@ EDGE_S = (
     0.08  # before and after the stroke, that belong to the sign as hands up to hands down does to a clip's
 )
 IN_SENTENCE = 5  # signs
+
+_ROOT = Path(__file__).parents[2]
+SOURCES = (
+    *sorted((_ROOT / "calibration" / "synthesis").glob("*.py")),
+    _ROOT / "calibration" / "synthesis" / "mediapipe_noise.json",
+    *(_ROOT / "calibration" / "training" / f"{name}.py" for name in ("corpora", "made_up")),
+    *(
+        _ROOT / "engines" / f"{name}.py"
+        for name in ("features", "joints", "kinematics", "landmarks", "skeleton", "ticks", "vectors")
+    ),
+)
+"""Files that decide what the clips are: the signer, the camera, MediaPipe's measured errors, and the features."""
+_ARRAYS = ("points", "offsets", "spans", "gloss", "signer", "form")
 
 
 def made_up_signs(
@@ -85,7 +99,7 @@ def made_up_signs(
 def kept_signs(
     path: Path, features: Features, glosses: int, *, progress: Callable[[], None] | None = None
 ) -> Corpus:
-    """`made_up_signs`, kept in a file for the next time; a file of other signs is replaced.
+    """`made_up_signs`, kept in a file for the next time; one of other signs, or by other code, is replaced.
 
     Args:
         path: the file, .npz.
@@ -96,21 +110,29 @@ def kept_signs(
     Raises:
         MissingExtra: `anny` is not installed.
     """
+    origin = _origin(features, glosses)
     if path.is_file():
         with np.load(path) as stored:
-            parts = {name: stored[name] for name in stored.files}
-        names = tuple(str(name) for name in parts.pop("glosses"))
-        if len(names) == glosses and parts["points"].shape[1:] == (features.rows, 3):
-            return Corpus(**parts, glosses=names, features=features.name)
+            if "origin" in stored.files and str(stored["origin"]) == origin:
+                names = tuple(str(name) for name in stored["glosses"])
+                arrays = {name: stored[name] for name in _ARRAYS}
+                return Corpus(**arrays, glosses=names, features=features.name)
     corpus = made_up_signs(features, glosses, progress=progress)
     path.parent.mkdir(parents=True, exist_ok=True)
-    arrays = {
-        name: getattr(corpus, name) for name in ("points", "offsets", "spans", "gloss", "signer", "form")
-    }
+    arrays = {name: getattr(corpus, name) for name in _ARRAYS}
     fresh = path.with_name(f"{path.stem}.new.npz")
-    np.savez(fresh, **arrays, glosses=np.array(corpus.glosses))
+    np.savez(fresh, **arrays, glosses=np.array(corpus.glosses), origin=np.array(origin))
     os.replace(fresh, path)
     return corpus
+
+
+def _origin(features: Features, glosses: int) -> str:
+    """SHA-256 of what the clips depend on: which are asked for, and `SOURCES`."""
+    found = hashlib.sha256(f"{features.name}, {glosses} glosses".encode())
+    for path in SOURCES:
+        found.update(path.name.encode())
+        found.update(hashlib.sha256(path.read_bytes()).digest())
+    return found.hexdigest()
 
 
 def performances(glosses: int) -> int:

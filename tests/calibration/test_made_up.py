@@ -51,6 +51,82 @@ def test_they_are_kept_for_the_next_run_and_made_again_for_another(tmp_path: Pat
     assert len(made_up.kept_signs(path, KEYPOINTS, 3).glosses) == 3
 
 
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
+    """What signs were made for, each clip of one tick that tells how many have been made."""
+    calls: list[tuple[str, int]] = []
+
+    def cheap(features: Features, glosses: int, *, progress: object = None) -> Corpus:
+        calls.append((features.name, glosses))
+        return Corpus(
+            points=np.full((glosses, features.rows, 3), len(calls), np.float32),
+            offsets=np.arange(glosses + 1),
+            spans=np.tile([0, 1], (glosses, 1)),
+            gloss=np.arange(glosses),
+            signer=np.arange(glosses) + 100,
+            form=np.zeros(glosses, np.int64),
+            glosses=tuple(f"SIGN {number}" for number in range(glosses)),
+            features=features.name,
+        )
+
+    monkeypatch.setattr(made_up, "made_up_signs", cheap)
+    return calls
+
+
+def test_signs_that_were_made_by_other_code_are_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made: list[tuple[str, int]]
+) -> None:
+    sources = tuple(tmp_path / source.name for source in made_up.SOURCES[:3])
+    for copy, source in zip(sources, made_up.SOURCES, strict=False):
+        copy.write_bytes(source.read_bytes())
+    monkeypatch.setattr(made_up, "SOURCES", sources)
+    path = tmp_path / "made-up.npz"
+    first = made_up.kept_signs(path, KEYPOINTS, 3)
+    again = made_up.kept_signs(path, KEYPOINTS, 3)
+    assert made == [(KEYPOINTS.name, 3)]
+    assert again.digest == first.digest
+    assert again.signer.tolist() == first.signer.tolist()
+    for number, source in enumerate(sources, 2):
+        source.write_bytes(source.read_bytes() + b" ")
+        for _ in range(2):  # and kept as what the new code made
+            assert (made_up.kept_signs(path, KEYPOINTS, 3).points == number).all()
+        assert len(made) == number
+
+
+def test_signs_of_other_features_or_of_no_known_code_are_made_anew(
+    tmp_path: Path, made: list[tuple[str, int]]
+) -> None:
+    path = tmp_path / "made-up.npz"
+    made_up.kept_signs(path, KEYPOINTS, 3)
+    made_up.kept_signs(path, ANGLES, 3)
+    made_up.kept_signs(path, ANGLES, 4)
+    assert made == [(KEYPOINTS.name, 3), (ANGLES.name, 3), (ANGLES.name, 4)]
+    with np.load(path) as stored:
+        parts = {name: stored[name] for name in stored.files if name != "origin"}
+    np.savez(path, **parts)  # as files were before they told
+    assert (made_up.kept_signs(path, ANGLES, 4).points == 4).all()
+    made_up.kept_signs(path, ANGLES, 4)
+    assert len(made) == 4
+
+
+def test_what_makes_the_signs_is_all_in_their_origin() -> None:
+    """Each of these changes the clips: a file from before such a change must not pass for one from after it."""
+    root = Path(made_up.__file__).parents[2]
+    sources = {str(path.relative_to(root)) for path in made_up.SOURCES}
+    assert all(path.is_file() for path in made_up.SOURCES)
+    assert len(sources) == len(made_up.SOURCES)
+    assert sources >= {
+        f"calibration/synthesis/{path.name}" for path in (root / "calibration/synthesis").glob("*.py")
+    }
+    assert sources >= {
+        "calibration/synthesis/mediapipe_noise.json",
+        "calibration/training/made_up.py",
+        "engines/joints.py",
+        "engines/kinematics.py",
+        "engines/skeleton.py",
+    }
+
+
 def test_they_follow_the_real_clips_and_share_neither_gloss_nor_signer() -> None:
     real = Corpus(
         points=np.ones((7, KEYPOINTS.rows, 3), np.float32),
