@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -94,6 +94,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="also train on N made-up signs of the synthetic signer, alone and in sentences (default: 0)",
     )  # fmt: skip
     encoder.add_argument(
+        "--also", type=Path, nargs="+", default=[], metavar="FILE",
+        help="also train on all clips of these files, in the form of wlasl_hands.npz or dgs30_hands.npz; they are no test "
+        "of the network then",
+    )  # fmt: skip
+    encoder.add_argument(
+        "--idle",
+        action="store_true",
+        help="also train on idle movement of the synthetic signer as background, the only one that there is in 3D",
+    )
+    encoder.add_argument(
+        "--precision",
+        choices=("float32", "bfloat16"),
+        default="float32",
+        help="of the network's products; bfloat16 is mixed precision: weights and losses stay in float32 (default: float32, "
+        "on a GPU by tensor cores in TF32)",
+    )
+    encoder.add_argument(
         "--every", type=int, default=250, metavar="N", help="steps between measurements and checkpoints"
     )
     encoder.add_argument("--threads", type=int, default=1, metavar="N", help="CPU threads (default: 1)")
@@ -180,6 +197,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _train(args: argparse.Namespace, console: Console) -> int:
+    from calibration.evaluation.clips import read_clips
     from calibration.training.curves import save_curves
     from calibration.training.trainer import Recipe, Run
     from engines.networks.slgcn import SlgcnShape
@@ -199,9 +217,18 @@ def _train(args: argparse.Namespace, console: Console) -> int:
     features = MODALITIES[args.modality]
     with console.status("reading landmarks"):
         signs, others = _corpora(args.data, features)
+        also = _joined([read_clips(path, features) for path in args.also])
+    if args.idle:
+        idle = _idling(features, console)
+        others = idle if others is None else others.joined(idle)
     made_up = _made_up(args, features, console) if args.made_up else None
     recipe = Recipe(
-        seed=args.seed, steps=args.steps, every=args.every, decay=args.decay, strength=args.strength
+        seed=args.seed,
+        steps=args.steps,
+        every=args.every,
+        decay=args.decay,
+        strength=args.strength,
+        bfloat16=args.precision == "bfloat16",
     )
     shape = SlgcnShape(
         features=features.name,
@@ -214,7 +241,7 @@ def _train(args: argparse.Namespace, console: Console) -> int:
     )
     try:
         teacher = _teacher(args.teacher, features)
-        training = Run(args.out, signs, others, recipe, shape, teacher, made_up, args.device)
+        training = Run(args.out, signs, others, recipe, shape, teacher, made_up, args.device, also=also)
     except ValueError as error:
         raise ConfigError(str(error)) from error
     with Progress(*COLUMNS, console=console) as progress, stop_between_steps() as stopped:
@@ -247,6 +274,21 @@ def _made_up(args: argparse.Namespace, features: Features, console: Console) -> 
             args.made_up,
             progress=lambda: progress.advance(bar),
         )
+
+
+def _joined(corpora: Sequence[Corpus]) -> Corpus | None:
+    joined: Corpus | None = None
+    for corpus in corpora:
+        joined = corpus if joined is None else joined.joined(corpus)
+    return joined
+
+
+def _idling(features: Features, console: Console) -> Corpus:
+    from calibration.training.idle import SIGNERS, idle_corpus
+
+    with Progress(*COLUMNS, console=console, transient=True) as progress:
+        bar = progress.add_task("idling", total=SIGNERS)
+        return idle_corpus(features, progress=lambda: progress.advance(bar))
 
 
 def _teacher(name: str | None, features: Features) -> Callable[[Array], Array] | None:

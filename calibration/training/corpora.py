@@ -106,7 +106,7 @@ class Corpus:
             np.concatenate([self.points, other.points]),
             np.concatenate([self.offsets, self.offsets[-1] + other.offsets[1:]]),
             np.concatenate([self.spans, other.spans]),
-            np.concatenate([self.gloss, len(self.glosses) + other.gloss]),
+            np.concatenate([self.gloss, np.where(other.gloss < 0, -1, len(self.glosses) + other.gloss)]),
             np.concatenate([self.signer, self.signer.max(initial=-1) + 1 + other.signer]),
             np.concatenate([self.form, other.form]),
             self.glosses + other.glosses,

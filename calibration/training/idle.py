@@ -12,6 +12,7 @@ from calibration.synthesis.body import body_of
 from calibration.synthesis.landmarks import Camera, Noise, landmarks_of
 from calibration.synthesis.performance import Signer
 from calibration.synthesis.streams import idling
+from calibration.training.corpora import Corpus
 from engines.bundle import ModelBundle
 from engines.encoders import BundleEncoder
 from engines.features import Features, features_named
@@ -24,6 +25,11 @@ SECONDS = 120.0
 COUNT = 504
 """Windows that a bundle keeps. 255 already take the false alarms over six minutes of idling by another signer from 42 to
 0 (93 signs), as do 2,040, and neither costs a sign of StartASL's sentences."""
+
+TRAINED_ON = 20
+"""Seed of the first signer whose idling is trained on; a bundle keeps that of 0 to 11."""
+CLIPS, CLIP = 1200, 50
+"""Clips of idling that are trained on, and ticks of each, of which training cuts windows."""
 
 
 def idle_windows(
@@ -61,6 +67,34 @@ def idle_windows(
         if progress is not None:
             progress()
     return windows
+
+
+def idle_corpus(
+    features: Features, *, first: int = TRAINED_ON, progress: Callable[[], None] | None = None
+) -> Corpus:
+    """Idling as training clips without a gloss: by other bodies than those whose idling a bundle keeps.
+
+    Args:
+        features: what to make of the landmarks.
+        first: seed of the first of `SIGNERS` signers.
+        progress: called after each signer.
+
+    Raises:
+        MissingExtra: `anny` is not installed.
+    """
+    clips = idle_windows(features, (CLIP,), count=CLIPS, seed=first, progress=progress)
+    ends = np.cumsum([len(clip) for clip in clips])
+    none = np.full(len(clips), -1, np.int64)
+    return Corpus(
+        points=np.concatenate(clips),
+        offsets=np.concatenate([[0], ends]).astype(np.int64),
+        spans=np.tile(np.array([0, CLIP], np.int64), (len(clips), 1)),
+        gloss=none,
+        signer=np.repeat(np.arange(SIGNERS), len(clips) // SIGNERS),
+        form=np.zeros(len(clips), np.int64),
+        glosses=(),
+        features=features.name,
+    )
 
 
 def with_idle(

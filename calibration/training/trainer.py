@@ -96,6 +96,7 @@ class Run:
         made_up: Corpus | None = None,
         device: str = "cpu",
         *,
+        also: Corpus | None = None,
         held_out: bool = True,
     ) -> None:
         """Start a run, or resume the one in the folder.
@@ -111,6 +112,7 @@ class Run:
             made_up: clips of made-up signs of the same features, to train on as well; a resumed run must have the same.
             device: "cpu", or "cuda": batches are made ahead, products are rounded to TF32 and summed in float32, and a
                 step is one CUDA graph. The same seed gives another outcome there than on a CPU.
+            also: more clips of real signs of the same features, all of them to train on; a resumed run must have the same.
             held_out: take the dev glosses out; otherwise all clips are trained on, and nothing can be measured.
 
         Raises:
@@ -126,6 +128,8 @@ class Run:
         self.train, self.dev = corpus, None
         if held_out:
             self.train, self.dev = split(corpus)
+        if also is not None:
+            self.train = self.train.joined(also)
         real = len(self.train)
         if made_up is not None:
             self.train = self.train.joined(made_up)

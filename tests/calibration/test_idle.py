@@ -9,6 +9,8 @@ import pytest
 
 pytest.importorskip("anny", reason="the synthetic signer needs the package anny")
 
+from calibration.synthesis import streams
+from calibration.synthesis.performance import Performance, Signer
 from calibration.training import idle
 from engines.bundle import ModelBundle
 from engines.encoders import BundleEncoder
@@ -44,3 +46,24 @@ def test_the_bundle_keeps_its_network_and_its_fingerprint(tmp_path: Path) -> Non
     assert idle.with_idle(after, count=6).card.trained_on == after.card.trained_on  # told once
     fingerprints = {BundleEncoder(one, estimator="test").fingerprint for one in (before, after)}
     assert len(fingerprints) == 1
+
+
+@pytest.mark.parametrize("features", [KEYPOINTS, ANGLES])
+def test_idling_to_train_on_is_by_others_and_of_no_gloss(
+    features: Features, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(idle, "CLIPS", 6)
+    monkeypatch.setattr(idle, "CLIP", 30)
+    drawn: list[int] = []
+
+    def idling(signer: Signer, *, seconds: float, seed: int) -> Performance:
+        drawn.append(signer.seed)
+        return streams.idling(signer, seconds=seconds, seed=seed)
+
+    monkeypatch.setattr(idle, "idling", idling)
+    made = idle.idle_corpus(features)
+    assert not set(drawn) & set(range(12)), "a bundle keeps the idling of 0 to 11"
+    assert made.gloss.tolist() == [-1] * 6
+    assert made.signer.tolist() == [0, 0, 0, 1, 1, 1]
+    assert [made.clip(k).shape for k in range(6)] == [(30, features.rows, 3)] * 6
+    assert np.isfinite(made.points).any()

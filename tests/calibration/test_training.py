@@ -153,6 +153,84 @@ def test_training_lowers_the_loss(tmp_path: Path) -> None:
     assert run.loss < 0.9 * before
 
 
+def test_mixed_precision_learns_as_well_and_keeps_its_weights_in_float32(tmp_path: Path) -> None:
+    made = corpus()
+    losses = {}
+    for bfloat16 in (False, True):
+        recipe = Recipe(steps=25, batch=12, background=4, warmup=2, bfloat16=bfloat16)
+        run = Run(tmp_path / str(bfloat16), made, made, recipe, SMALL)
+        kinds: set[torch.dtype] = set()
+        run.network.trunk[0].register_forward_hook(
+            lambda _, inputs, output, seen=kinds: seen.add(output.dtype)
+        )
+        run.step()
+        before = run.loss
+        while not run.done:
+            run.step()
+        assert run.loss < 0.9 * before
+        assert kinds == {torch.bfloat16 if bfloat16 else torch.float32}
+        assert {weights.dtype for weights in run.network.parameters()} == {torch.float32}
+        losses[bfloat16] = run.loss
+    assert losses[True] == pytest.approx(losses[False], rel=0.05)
+    assert losses[True] != losses[False]
+
+
+def test_a_run_of_before_there_was_a_choice_is_resumed(tmp_path: Path) -> None:
+    made = corpus()
+    Run(tmp_path, made, made, Recipe(steps=6), SMALL).save()
+    state = torch.load(tmp_path / CHECKPOINT, weights_only=True)
+    del state["recipe"]["bfloat16"]
+    torch.save(state, tmp_path / CHECKPOINT)
+    assert Run(tmp_path, made, made, Recipe(steps=6), SMALL).at == 0
+    with pytest.raises(ValueError, match="another bfloat16"):
+        Run(tmp_path, made, made, Recipe(steps=6, bfloat16=True), SMALL)
+
+
+def test_more_real_clips_are_trained_on_whole_and_dev_glosses_stay_those_of_the_first(tmp_path: Path) -> None:
+    made, more = corpus(), corpus(8)
+    run = Run(tmp_path, made, None, Recipe(steps=2, batch=8, warmup=1), SMALL, also=more, made_up=corpus(5))
+    train, dev = split(made)
+    assert run.dev is not None
+    assert {run.dev.glosses[k] for k in run.dev.gloss} == {dev.glosses[k] for k in dev.gloss}
+    assert len(run.train) == len(train) + len(more) + len(corpus(5))
+    assert run.real == len(np.unique(train.gloss)) + 8, "they are real signs, of glosses of their own"
+    run.save()
+    with pytest.raises(ValueError, match="another set of clips"):
+        Run(tmp_path, made, None, Recipe(steps=2, batch=8, warmup=1), SMALL, made_up=corpus(5))
+
+
+def test_background_that_joins_signs_stays_background() -> None:
+    made, loose = corpus(3), replace(corpus(2), gloss=np.full(4, -1, np.int64), glosses=())
+    assert made.joined(loose).gloss.tolist() == [0, 0, 1, 1, 2, 2, -1, -1, -1, -1]
+
+
+def test_the_command_mixes_files_and_idle_movement_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = corpus(270)
+    idling = replace(corpus(2), gloss=np.full(4, -1, np.int64), glosses=())
+    monkeypatch.setattr("calibration.commands.train._corpora", lambda data, features: (made, None))
+    monkeypatch.setattr("calibration.commands.train._idling", lambda features, console: idling)
+    monkeypatch.setattr(
+        "calibration.evaluation.clips.read_clips", lambda path, features: corpus(int(path.stem))
+    )
+    begun: list[Run] = []
+    kept = Run.__init__
+
+    def init(run: Run, *args: object, **kwargs: object) -> None:
+        kept(run, *args, **kwargs)  # type: ignore[arg-type]
+        begun.append(run)
+
+    monkeypatch.setattr(Run, "__init__", init)
+    small = ["--widths", "8", "--trunk", "16", "--trunk-blocks", "1", "--steps", "1"]
+    mixed = ["--also", "3.npz", "5.npz", "--idle", "--precision", "bfloat16"]
+    assert main(["train", "encoder", "--out", str(tmp_path / "run"), *small, *mixed]) == 0
+    (run,) = begun
+    assert len(run.train) == len(split(made)[0]) + 2 * (3 + 5)
+    assert run.background is idling
+    assert run.recipe.bfloat16
+
+
 def test_a_batch_is_made_of_real_and_made_up_signs(tmp_path: Path) -> None:
     made = corpus()
     others = corpus(8)
