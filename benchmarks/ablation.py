@@ -31,6 +31,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+import stream.hands
 import stream.spotting
 from calibration.evaluation.playing import Played, Sweep, WindowScores
 from calibration.evaluation.report import figures, result_of
@@ -75,6 +76,7 @@ class Variant:
     lead: float | None = None
     idle: bool = True
     normalised: bool = True
+    settled: bool = True  # whether edges go where the hands are fastest
     cut: Cut | None = None  # how exemplars are cut out of their clips
 
 
@@ -87,6 +89,7 @@ VARIANTS = (
     Variant(name="2D and 3D with equal weights", weights={}),
     Variant(name="windows of 16 ticks alone", lengths=(16,)),
     Variant(name="windows of 10, 14, 20 and 28 ticks", lengths=(10, 14, 20, 28)),
+    Variant(name="begin and end by windows alone", settled=False),
     Variant(name="cosines without normalisation", normalised=False),
     Variant(name="no lead over the best other gloss", lead=0.0),
     Variant(name="no idle movement to be nearer than", idle=False),
@@ -146,13 +149,15 @@ def recut(gallery: Gallery, encoders: Mapping[str, BundleEncoder], cut: Cut) -> 
 @contextmanager
 def changed(variant: Variant) -> Iterator[None]:
     """The live path's constants as the variant has them."""
-    lead = stream.spotting.LEAD
+    lead, spread = stream.spotting.LEAD, stream.hands.SPREAD
     if variant.lead is not None:
         stream.spotting.LEAD = variant.lead
+    if not variant.settled:
+        stream.hands.SPREAD = 1e-6  # no speed is worth a way
     try:
         yield
     finally:
-        stream.spotting.LEAD = lead
+        stream.spotting.LEAD, stream.hands.SPREAD = lead, spread
 
 
 class _NoIdle:

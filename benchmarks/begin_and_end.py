@@ -79,7 +79,9 @@ def main() -> None:
                     met[str(spread)].append(share(*hands.settled(first, last), sign))
         rows[str(off)] = {name: round(float(np.mean(values)), 4) for name, values in met.items()}
     count = sum(len(signs) for _, signs in sentences)
-    table = Table("put off by, ticks", "left there", *(f"spread {one:g}" for one in SPREADS), title=f"{count} signs")
+    table = Table(
+        "put off by, ticks", "left there", *(f"spread {one:g}" for one in SPREADS), title=f"{count} signs"
+    )
     for name, row in rows.items():
         table.add_row(name, *(f"{value:.3f}" for value in row.values()))
     Console().print(table)

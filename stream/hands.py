@@ -58,13 +58,8 @@ class Hands:
             first: its begin, ticks.
             last: its end, ticks; the instant, not the last tick of it.
         """
-        speed = self.speed(math.floor(first) - REACH, math.ceil(last) + REACH)
-        most = speed.max(initial=0.0)
-        if not most > 0:
-            return first, last
-        start = math.floor(first) - REACH
-        begin, end = (edge + _step(edge - start, speed / most) for edge in (first, last))
-        return (begin, end) if end - begin >= SHORTEST else (first, last)
+        speed = self.speed(*around(first, last))
+        return settle(first, last, speed, speed)
 
     def speed(self, first: int, last: int) -> Floats:
         """Speed of the faster hand at ticks `first` to `last`, in picture heights a tick; 0 where nothing is known."""
@@ -89,8 +84,31 @@ class Hands:
         return _smooth(out)
 
 
+def around(first: float, last: float) -> tuple[int, int]:
+    """First and last tick that may have a say in where the edges of a sign settle; both belong to it."""
+    return math.floor(first) - REACH, math.ceil(last) + REACH
+
+
+def settle(first: float, last: float, begins: Floats, ends: Floats) -> tuple[float, float]:
+    """Begin and end of a sign, each moved to where most draws it.
+
+    Args:
+        first: its begin, ticks.
+        last: its end, ticks.
+        begins: what draws a begin, for each tick of `around(first, last)`; only how values compare with the greatest counts.
+        ends: the same for an end.
+    """
+    start, _ = around(first, last)
+    moved = []
+    for edge, draw in ((first, begins), (last, ends)):
+        most = draw.max(initial=0.0)
+        moved.append(edge + _step(edge - start, draw / most) if most > 0 else edge)
+    begin, end = moved
+    return (begin, end) if end - begin >= SHORTEST else (first, last)
+
+
 def _wrist(landmarks: Landmarks, side: int) -> tuple[float, float]:
-    """x and y of a wrist in picture heights: the hand's own where it is seen, else the body's; NaN for none."""
+    """Place of a wrist, x and y in picture heights: the hand's own where it is seen, else the body's; NaN for none."""
     aspect = landmarks.width / landmarks.height
     hand = landmarks.right_hand if side else landmarks.left_hand
     body = landmarks.pose[_WRISTS[side]]
@@ -106,8 +124,8 @@ def _smooth(values: Floats) -> Floats:
     return np.convolve(np.pad(values, 1, mode="edge"), np.ones(3) / 3, mode="valid")
 
 
-def _step(at: float, speed: Floats) -> float:
-    """How far an edge at `at` goes: to where speed, less the square of the way, is greatest. Ticks."""
+def _step(at: float, draw: Floats) -> float:
+    """How far an edge at `at` goes: to where the draw, less the square of the way, is greatest. Ticks."""
     steps = np.arange(-REACH, REACH + 1, dtype=np.float64)
-    gain = np.interp(at + steps, np.arange(len(speed)), speed, left=0.0, right=0.0) - (steps / SPREAD) ** 2 / 2
+    gain = np.interp(at + steps, np.arange(len(draw)), draw, left=0.0, right=0.0) - (steps / SPREAD) ** 2 / 2
     return float(steps[gain.argmax()])
