@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import numpy as np
@@ -21,13 +23,30 @@ from calibration.commands import evaluate_transcript, evaluate_wer
 from calibration.corpus.landmarks import read_track
 from calibration.evaluation.background import spot_track
 from calibration.evaluation.clips import NotClips, form_of, read_clips
-from calibration.evaluation.oneshot import Modality, OneShot, embed_signs, score_fused
-from calibration.evaluation.pictures import save_confusion, save_map, save_similarity, save_tradeoff
+from calibration.evaluation.oneshot import (
+    Modality,
+    embed_signs,
+    fused_scores,
+    mistaken_pairs,
+    normalised,
+    ranks,
+    score_fused,
+    split,
+)
+from calibration.evaluation.pictures import (
+    save_confusion,
+    save_map,
+    save_pairs,
+    save_queries_map,
+    save_ranks,
+    save_similarity,
+    save_tradeoff,
+)
 from calibration.evaluation.playing import play
 from calibration.evaluation.rates import poisson_bounds
 from calibration.evaluation.report import OVERLAPS, VideoResult, figures, result_of, tallies
 from calibration.evaluation.spotting import Annotations, one_name, read_annotations
-from calibration.training.corpora import dev_glosses
+from calibration.training.corpora import Corpus, dev_glosses
 from engines.encoders import BundleEncoder, Encoder, load_encoders
 from engines.errors import ConfigError
 from engines.features import KNOWN, Features
@@ -64,6 +83,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="all that have clips in the file (default), or the 200 of lowest SHA-1: those of wlasl_hands.npz "
         "that are kept out of training",
     )  # fmt: skip
+    oneshot.add_argument(
+        "--pictures",
+        type=Path,
+        metavar="DIR",
+        help="draw how often the right gloss is among the first k, which glosses are taken for each other, and maps",
+    )
     spotting = tasks.add_parser(
         "spotting",
         help="signs in continuous signing, against annotations",
@@ -104,7 +129,8 @@ def run(args: argparse.Namespace) -> int:
     """Evaluate.
 
     Raises:
-        ConfigError: an annotated video is missing, or the clips leave nothing to score.
+        ConfigError: an annotated video is missing, the clips leave nothing to score, or one-shot pictures cannot be
+            written.
         SignspotError: annotations, clips, gallery or encoder cannot be read.
     """
     commands = {
@@ -161,10 +187,17 @@ def _oneshot(args: argparse.Namespace) -> int:
     form = form_of(args.data)
     if args.glosses == "dev" and form != "wlasl":
         raise ConfigError(f"{args.data}: --glosses dev is for files in the form of wlasl_hands.npz")
+    if args.pictures is not None:
+        _prepare(args.pictures)
     # Its clips are landmarks: the pose estimator's name only goes into a fingerprint that nothing is compared with.
     encoders = load_encoders(args.encoder, estimator=HOLISTIC)
-    with Console(stderr=True).status("reading and embedding clips"):
-        found = _score(args.data, encoders, dev=args.glosses == "dev")
+    progress = Console(stderr=True)
+    with progress.status("reading and embedding clips"):
+        corpus, modalities = _embedded(args.data, encoders, dev=args.glosses == "dev")
+        try:
+            found = score_fused(corpus, list(modalities.values()))
+        except ValueError as error:
+            raise NotClips(f"{args.data}: {error}") from error
     if args.json:
         print(json.dumps({"oneshot": found.metrics()}))
     else:
@@ -173,23 +206,59 @@ def _oneshot(args: argparse.Namespace) -> int:
             f"{found.queries} clips of {found.ways} signs, {by}: "
             f"top-1 {found.top1:.3f}, top-5 {found.top5:.3f}, mAP {found.map:.3f}"
         )
+    if args.pictures is not None:
+        with progress.status("drawing"), _writing(args.pictures):
+            _draw(args.pictures, corpus, modalities)
+        print(f"pictures: {args.pictures}", file=sys.stderr if args.json else sys.stdout)
     return 0
 
 
-def _score(data: Path, encoders: Sequence[BundleEncoder], *, dev: bool) -> OneShot:
-    """Score the encoders together, fused and normalised as in the live path."""
-    modalities = []
+def _embedded(
+    data: Path, encoders: Sequence[BundleEncoder], *, dev: bool
+) -> tuple[Corpus, dict[str, Modality]]:
+    """The clips, and what each encoder makes of them, by its name."""
+    modalities = {}
     for encoder in encoders:
         corpus = read_clips(data, _features(encoder))
         if dev:
             kept = dev_glosses(corpus.glosses)
             corpus = corpus.subset(np.array([corpus.glosses[gloss] in kept for gloss in corpus.gloss]))
-        weight = encoder.fusion_weight
-        modalities.append(Modality(embed_signs(corpus, encoder.embed), encoder.background, weight))
+        rows = embed_signs(corpus, encoder.embed)
+        modalities[encoder.name] = Modality(rows, encoder.background, encoder.fusion_weight)
+    return corpus, modalities
+
+
+@contextlib.contextmanager
+def _writing(pictures: Path) -> Iterator[None]:
+    """What the system refuses within becomes a ConfigError that names the folder."""
     try:
-        return score_fused(corpus, modalities)
-    except ValueError as error:
-        raise NotClips(f"{data}: {error}") from error
+        yield
+    except OSError as error:
+        raise ConfigError(f"--pictures {pictures} cannot be written: {error.strerror or error}") from error
+
+
+def _prepare(pictures: Path) -> None:
+    """Make the folder and see that it can be written, before the minutes that embedding may take."""
+    with _writing(pictures):
+        pictures.mkdir(parents=True, exist_ok=True)
+        TemporaryFile(dir=pictures).close()
+
+
+def _draw(folder: Path, corpus: Corpus, modalities: Mapping[str, Modality]) -> None:
+    exemplars, queries = split(corpus)
+    glosses = [corpus.glosses[number] for number in corpus.gloss[exemplars]]
+    # Exemplars lie in the order of their glosses' numbers.
+    own = np.searchsorted(corpus.gloss[exemplars], corpus.gloss[queries])
+    fused = fused_scores(list(modalities.values()), exemplars, queries)
+    alone = {}
+    for name, one in modalities.items():
+        scores = normalised(one.rows[queries], one.rows[exemplars], one.background)
+        alone[name] = ranks(corpus, exemplars, queries, scores)
+    save_ranks(folder / "ranks.png", ranks(corpus, exemplars, queries, fused), alone, len(exemplars))
+    save_pairs(folder / "confusion.png", mistaken_pairs(own, fused), glosses, len(queries))
+    for name, one in modalities.items():
+        path = folder / f"map-{name}.png"
+        save_queries_map(path, name, one.rows[exemplars], one.rows[queries], own, alone[name] == 0, glosses)
 
 
 def _features(encoder: Encoder) -> Features:
@@ -206,14 +275,14 @@ def _features(encoder: Encoder) -> Features:
 
 def _spotting(args: argparse.Namespace) -> int:
     truth = read_annotations(args.annotations)
+    if args.pictures is not None:
+        _prepare(args.pictures)
     missing = [name for name in truth.videos if not (args.videos / name).is_file()]
     if missing:
         raise ConfigError(f"{args.videos} lacks annotated videos: {', '.join(missing)}")
     gallery = Gallery.load(args.gallery)
     console = Console(stderr=args.json)
     _warn_of_unknown(console, truth, gallery)
-    if args.pictures is not None:
-        args.pictures.mkdir(parents=True, exist_ok=True)
     results: list[VideoResult] = []
     with contextlib.closing(open_pose(args.pose)) as estimator:
         encoders = load_encoders(args.encoder, estimator=estimator.name)

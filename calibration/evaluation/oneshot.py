@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Protocol
@@ -114,10 +115,17 @@ def score_fused(corpus: Labelled, modalities: Sequence[Modality]) -> OneShot:
         ValueError: no gloss has a clip by another signer than its exemplar's.
     """
     exemplars, queries = split(corpus)
+    return _scored(corpus, exemplars, queries, fused_scores(modalities, exemplars, queries))
+
+
+def fused_scores(
+    modalities: Sequence[Modality], exemplars: NDArray[np.int64], queries: NDArray[np.int64]
+) -> Array:
+    """Likeness (queries, exemplars) by which `score_fused` ranks; exemplars and queries as `split` has them."""
     total = np.zeros((len(queries), len(exemplars)), np.float32)
     for one in modalities:
         total += one.weight * normalised(one.rows[queries], one.rows[exemplars], one.background)
-    return _scored(corpus, exemplars, queries, total)
+    return total
 
 
 def normalised(rows: Array, bank: Array, background: Array | None) -> Array:
@@ -171,6 +179,48 @@ def ranks(
     """
     right = corpus.gloss[queries][:, None] == corpus.gloss[exemplars][None]
     return np.asarray((scores >= scores[right][:, None]).sum(1) - 1, np.int64)
+
+
+def cumulative_match(rank: NDArray[np.int64], ways: int) -> NDArray[np.float64]:
+    """Share (ways,) of queries whose own gloss is among the first 1, 2 .. `ways`: the CMC curve.
+
+    Args:
+        rank: (queries,) of each query's own gloss, from 0.
+        ways: glosses to choose from.
+    """
+    return np.asarray(np.cumsum(np.bincount(rank, minlength=ways)) / len(rank), np.float64)
+
+
+@dataclass(frozen=True, slots=True)
+class Alike:
+    """Two glosses that are taken for each other, the one that is mistaken more often first."""
+
+    glosses: tuple[int, int]  # columns of the scores
+    mistaken: tuple[int, int]  # queries of each that are answered with the other one first
+    queries: tuple[int, int]  # of each
+
+
+def mistaken_pairs(own: NDArray[np.int64], scores: Array) -> list[Alike]:
+    """Pairs of glosses that are taken for each other: most queries first, then the largest share of their queries.
+
+    As in `ranks`, a tie is no answer: the other gloss of the tie is what the query is taken for.
+
+    Args:
+        own: (queries,) column of each query's own gloss.
+        scores: (queries, exemplars), the higher the more alike.
+    """
+    at = np.arange(len(own))
+    others = scores.copy()
+    others[at, own] = -np.inf
+    first = others.argmax(1)
+    wrong = others[at, first] >= scores[at, own]
+    taken = Counter(zip(own[wrong].tolist(), first[wrong].tolist(), strict=True))
+    of = Counter(own.tolist())
+    found = []
+    for pair in {(min(one), max(one)) for one in taken}:
+        a, b = sorted(pair, key=lambda gloss: (-taken[gloss, sum(pair) - gloss], gloss))
+        found.append(Alike((a, b), (taken[a, b], taken[b, a]), (of[a], of[b])))
+    return sorted(found, key=lambda one: (-sum(one.mistaken), sum(one.queries), one.glosses))
 
 
 def _scored(

@@ -1,17 +1,21 @@
-"""Pictures of an evaluation: similarity over time with the truth, misses against false alarms, confusion, a map."""
+"""Pictures of an evaluation: similarity over time with the truth, misses against false alarms, ranks, confusion, maps."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
+from matplotlib.ticker import MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
+from calibration.evaluation.oneshot import Alike, cumulative_match
 from calibration.evaluation.playing import WindowScores
 from calibration.evaluation.ranks import Ranked
 from calibration.evaluation.report import LOOSE, VideoResult
@@ -22,6 +26,21 @@ from stream.gallery import Gallery
 MOST_CURVES = 10
 MOST_CONFUSED = 40
 """Rows of the confusion matrix at most: the glosses that are missed most often."""
+MOST_PAIRS = 30
+BESIDE = (
+    (5, 0, "left", "center"),
+    (-5, 0, "right", "center"),
+    (0, 4, "center", "bottom"),
+    (0, -4, "center", "top"),
+    (4, 3, "left", "bottom"),
+    (4, -3, "left", "top"),
+    (-4, 3, "right", "bottom"),
+    (-4, -3, "right", "top"),
+)
+"""Where a name may stand beside its dot: right, up in points, and how it is aligned there; the first that is free."""
+DOT_PX = 3.0
+"""Half the width of what a dot keeps free of names."""
+HALO = withStroke(linewidth=1.5, foreground="white")
 RIGHT, WRONG, OTHER = "tab:green", "tab:red", "0.6"
 
 
@@ -178,6 +197,99 @@ def save_confusion(path: Path, ranked: Sequence[Ranked], same: Iterable[Sequence
     figure.savefig(path, dpi=100)
 
 
+def save_ranks(
+    path: Path, fused: NDArray[np.int64], alone: Mapping[str, NDArray[np.int64]], ways: int
+) -> None:
+    """Draw the share of queries whose own gloss is among the first k, over k.
+
+    Args:
+        path: the picture, PNG.
+        fused: (queries,) rank from 0 of each query's own gloss, by all encoders together.
+        alone: the same by each encoder alone, under its name.
+        ways: glosses to choose from.
+    """
+    several = {"fused": fused} | {f"{name} alone": rank for name, rank in alone.items()}
+    curves = several if len(alone) > 1 else dict.fromkeys(alone, fused)
+    first = np.arange(1, ways + 1)
+    marked = [k for k in (1, 5) if k <= ways]
+    figure = Figure(figsize=(8, 6))
+    FigureCanvasAgg(figure)
+    axis = figure.subplots()
+    for number, (name, rank) in enumerate(curves.items()):
+        share = cumulative_match(rank, ways)
+        told = ", ".join(f"top-{k} {share[k - 1]:.3f}" for k in marked)
+        width = 1.0 if number else 2.5
+        axis.plot(first, share, linewidth=width, zorder=3 - number / 100, label=f"{name}: {told}")
+    together = cumulative_match(fused, ways)
+    for k in marked:
+        at = (k, float(together[k - 1]))
+        axis.plot(*at, marker="o", markersize=8, color="C0", zorder=4, clip_on=False)
+        # The curve rises to the right, and left of k = 1 there is no room.
+        offset, side = ((6, 24), "left") if k == 1 else ((0, 10), "right")
+        text = axis.annotate(
+            f"top-{k}\n{at[1]:.3f}",
+            at,
+            offset,
+            textcoords="offset points",
+            ha=side,
+            weight="bold",
+            color="C0",
+        )
+        text.set_path_effects([HALO])
+    axis.plot(first, first / ways, color="0.4", linestyle="--", linewidth=1, label="chance")
+    axis.set_xscale("log")
+    axis.set_xlim(1, max(ways, 2))
+    round_ones = (digit * 10**power for power in range(5) for digit in (1, 2, 5))
+    ticks = [*(k for k in round_ones if k < 0.7 * ways), ways]
+    axis.set_xticks(ticks, [str(k) for k in ticks])
+    axis.xaxis.set_minor_locator(NullLocator())
+    axis.set_ylim(0, 1.15)  # room for the figures above a curve that begins near 1
+    axis.set_yticks(np.linspace(0, 1, 6))
+    axis.grid(alpha=0.3)
+    axis.set_xlabel("k")
+    axis.set_ylabel("share of queries whose own gloss is among the first k")
+    axis.set_title(f"{len(fused)} queries, {ways} glosses to choose from")
+    axis.legend(loc="best")
+    figure.tight_layout()
+    figure.savefig(path, dpi=100)
+
+
+def save_pairs(path: Path, pairs: Sequence[Alike], glosses: Sequence[str], queries: int) -> None:
+    """Draw which two glosses are most often taken for each other.
+
+    Args:
+        path: the picture, PNG.
+        pairs: most often mistaken first.
+        glosses: names of the pairs' glosses.
+        queries: of all glosses.
+    """
+    shown = pairs[:MOST_PAIRS]
+    there, back = np.array([pair.mistaken for pair in shown], np.int64).reshape(-1, 2).T
+    rows = np.arange(len(shown))
+    figure = Figure(figsize=(9, 1.8 + 0.28 * max(len(shown), 3)))
+    FigureCanvasAgg(figure)
+    axis = figure.subplots()
+    axis.barh(rows, there, height=0.7, color=WRONG, alpha=0.8, label="the first is taken for the second")
+    axis.barh(rows, back, left=there, height=0.7, color=WRONG, alpha=0.35, label="the second for the first")
+    labels = []
+    for row, pair in enumerate(shown):
+        times = [f"{some} of {of}" for some, of in zip(pair.mistaken, pair.queries, strict=True) if some]
+        axis.text(sum(pair.mistaken), row, "  " + " + ".join(times), va="center", fontsize=8, color="0.3")
+        arrow = "\N{LEFT RIGHT ARROW}" if len(times) > 1 else "\N{RIGHTWARDS ARROW}"
+        labels.append(f" {arrow} ".join(glosses[gloss] for gloss in pair.glosses))
+    axis.set_yticks(rows, labels, fontsize=9, parse_math=False)
+    axis.set_ylim(max(len(shown), 3) - 0.4, -0.6)
+    axis.set_xlim(0, 1.2 * max((there + back).max(initial=0), 2))
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axis.set_xlabel("queries taken for the other gloss (of all queries of their own)")
+    wrong = sum(sum(pair.mistaken) for pair in pairs)
+    left_out = f"; the {len(shown)} most frequent of {len(pairs)} pairs" if len(shown) < len(pairs) else ""
+    axis.set_title(f"Taken for another gloss: {wrong} of {queries} queries{left_out}")
+    axis.legend(loc="lower right")
+    figure.tight_layout()
+    figure.savefig(path, dpi=100)
+
+
 def save_map(path: Path, gallery: Gallery, encoder: str) -> None:
     """Draw the exemplars of one encoder on their two main axes: glosses that lie together are easily confused.
 
@@ -188,18 +300,97 @@ def save_map(path: Path, gallery: Gallery, encoder: str) -> None:
     """
     exemplars = gallery.exemplars[encoder]
     places, share = principal_axes(exemplars.vectors)
-    figure = Figure(figsize=(12, 9))
+    glosses = [gallery.takes[take].gloss for take in exemplars.takes]
+    figure, axis = _map_axes(share, (12, 9))
+    title = f"{len(gallery.signs)} signs as {encoder} sees them"
+    _save_map(path, figure, axis, places, glosses, title)
+
+
+def save_queries_map(
+    path: Path,
+    encoder: str,
+    bank: NDArray[np.float32],
+    rows: NDArray[np.float32],
+    own: NDArray[np.int64],
+    right: NDArray[np.bool_],
+    glosses: Sequence[str],
+) -> None:
+    """Draw exemplars and queries of one encoder on their two main axes, each query tied to its gloss's exemplar.
+
+    Args:
+        path: the picture, PNG.
+        encoder: its name.
+        bank: (exemplars, D).
+        rows: (queries, D).
+        own: (queries,) which exemplar is of the query's gloss.
+        right: (queries,) whether the encoder alone answers it with that gloss.
+        glosses: the exemplars'.
+    """
+    places, share = principal_axes(np.concatenate([bank, rows]))
+    exemplars, queries = places[: len(bank)], places[len(bank) :]
+    figure, axis = _map_axes(share, (14, 12))
+    for which, colour, told in ((right, RIGHT, "right"), (~right, WRONG, "wrong")):
+        ties = np.stack([queries[which], exemplars[own[which]]], 1)
+        axis.add_collection(LineCollection(list(ties), colors=colour, alpha=0.15, linewidths=0.7))
+        label = f"queries answered {told} ({int(which.sum())}), tied to their exemplar"
+        axis.scatter(
+            queries[which, 0], queries[which, 1], s=12, color=colour, alpha=0.6, linewidths=0, label=label
+        )
+    title = f"{len(bank)} exemplars and {len(rows)} queries as {encoder} alone sees them"
+    _save_map(path, figure, axis, exemplars, glosses, title)
+
+
+def _map_axes(share: tuple[float, float], size_in: tuple[float, float]) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=size_in)
     FigureCanvasAgg(figure)
     axis = figure.subplots()
-    axis.scatter(places[:, 0], places[:, 1], s=14, color="tab:blue")
-    for place, take in zip(places, exemplars.takes, strict=True):
-        axis.annotate(gallery.takes[take].gloss, tuple(place), (3, 3), textcoords="offset points", fontsize=7)
     axis.set_xlabel(f"first axis ({share[0]:.0%} of the variance)")
     axis.set_ylabel(f"second axis ({share[1]:.0%})")
-    axis.set_title(f"{len(gallery.signs)} signs as {encoder} sees them (principal axes)")
     axis.set_aspect("equal", adjustable="datalim")
+    return figure, axis
+
+
+def _save_map(
+    path: Path,
+    figure: Figure,
+    axis: Axes,
+    places: NDArray[np.float64],
+    names: Sequence[str],
+    title: str,
+) -> None:
+    """Draw exemplars, and save the picture with as many names as there is room for."""
+    axis.scatter(places[:, 0], places[:, 1], s=16, color="tab:blue", label="exemplars", zorder=3)
+    if len(axis.get_legend_handles_labels()[1]) > 1:
+        axis.legend(loc="best")
+    axis.set_title(title)
     figure.tight_layout()
+    figure.draw_without_rendering()  # only now is known where the places are in the picture
+    nameless = _name(axis, places, names)
+    left_out = f"; names left out for lack of room: {nameless}" if nameless else ""
+    axis.set_title(f"{title} (principal axes{left_out})")
     figure.savefig(path, dpi=100)
+
+
+def _name(axis: Axes, places: NDArray[np.float64], names: Sequence[str]) -> int:
+    """Write names beside their places, clear of each other and of the places; returns how many found no room."""
+    dots = axis.transData.transform(places)
+    taken = np.concatenate([dots - DOT_PX, dots + DOT_PX], 1)
+    nameless = 0
+    for place, name in zip(places, names, strict=True):
+        text = axis.annotate(
+            name, place, (0, 0), textcoords="offset points", fontsize=7, zorder=4, parse_math=False
+        )
+        text.set_path_effects([HALO])
+        for right, up, horizontal, vertical in BESIDE:
+            text.set(position=(right, up), ha=horizontal, va=vertical)
+            box = np.array(text.get_window_extent().extents)
+            if not ((box[:2] < taken[:, 2:]) & (taken[:, :2] < box[2:])).all(1).any():
+                taken = np.concatenate([taken, box[None]])
+                break
+        else:
+            text.remove()
+            nameless += 1
+    return nameless
 
 
 def principal_axes(
