@@ -11,24 +11,21 @@ rows of one stream each, as SAM-SLR does. A run that was cut off goes on where i
 from __future__ import annotations
 
 import argparse
-import json
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from benchmarks.small_runs import save, show, train_all
 from calibration.evaluation.oneshot import embed_signs, score_rows
 from calibration.training.corpora import Corpus, read_dgs_unknown, read_wlasl
 from calibration.training.trainer import Recipe, Run, embedder, split
 from engines.features import KEYPOINTS
 from engines.networks.slgcn import Slgcn
-from engines.processor import processor_name
-
-Array = NDArray[np.float32]
 
 STREAMS = {
     "joint": (0, 1, 2, 3, 4, 5, 12, 13),
@@ -80,37 +77,19 @@ def main() -> None:
     background = read_dgs_unknown(args.data / "dgs_unknown_hands2d.npz")
     _, dev = split(corpus)
     recipe = Recipe(seed=args.seed, steps=args.steps)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    found: dict[str, dict[str, float]] = {}
-    rows: list[Array] = []
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        bar = progress.add_task("training", total=recipe.steps * len(ROWS))
-        for number, (name, streams) in enumerate(ROWS.items()):
-            progress.update(bar, description=name)
-            run = _Narrowed(args.work / name.replace(" ", "-"), corpus, background, recipe, streams)
-            while not run.done:
-                run.step()
-                progress.update(bar, completed=recipe.steps * number + run.at)
-                if run.at % recipe.every == 0 or run.done:
-                    run.save()
-            embedded = embed_signs(dev, embedder([run.averaged()]))
-            found[name] = score_rows(dev, embedded).metrics()
-            if len(streams) == 1:
-                rows.append(embedded)
-    found["four networks, cosines added"] = score_rows(
-        dev, np.concatenate(rows, 1) / np.float32(len(rows) ** 0.5)
-    ).metrics()
-    table = Table("streams", "top-1", "top-5", "mAP", title=f"{args.steps} steps each, seed {args.seed}")
-    for name, figures in found.items():
-        table.add_row(name, *(f"{figures[key]:.3f}" for key in ("top1", "top5", "map")))
-    Console().print(table)
+
+    def starting(name: str, streams: tuple[str, ...]) -> Callable[[], Run]:
+        return lambda: _Narrowed(args.work / name.replace(" ", "-"), corpus, background, recipe, streams)
+
+    trained = train_all({name: starting(name, streams) for name, streams in ROWS.items()})
+    rows = {name: embed_signs(dev, embedder([network])) for name, network in trained.items()}
+    found = {name: score_rows(dev, row).metrics() for name, row in rows.items()}
+    single = np.concatenate([rows[name] for name in STREAMS], 1) / np.float32(len(STREAMS) ** 0.5)
+    found["four networks, cosines added"] = score_rows(dev, single).metrics()
+    show("streams", found, f"{args.steps} steps each, seed {args.seed}")
     if args.save:
-        result = {
-            "command": f"python benchmarks/stream_ablation.py --steps {args.steps} --seed {args.seed}",
-            "machine": processor_name(),
-            "rows": found,
-        }
-        args.save.write_text(json.dumps(result, indent=1) + "\n")
+        command = f"python benchmarks/stream_ablation.py --steps {args.steps} --seed {args.seed}"
+        save(args.save, command, found)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""What each thing that training does is worth to the 2D encoder: the same small network trained with and without it.
+"""What each thing that training does is worth to an encoder: the same small network trained with and without it.
 
-    python benchmarks/training_ablation.py --work DIR [--steps 1000] [--data ../shared/data]
+    python benchmarks/training_ablation.py --work DIR [--modality 3d] [--steps 1000] [--data ../shared/data]
 
 All rows are trained alike but for what they are named after, and scored one-shot by cosines on the WLASL dev glosses,
 which none was trained on. The first row is trained with two seeds: how far those differ is the scatter. The last rows
@@ -24,10 +24,12 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from benchmarks.small_runs import save, show, train_all
 from calibration.evaluation.oneshot import score
 from calibration.training.corpora import read_dgs_unknown, read_wlasl
+from calibration.training.idle import idle_corpus
 from calibration.training.made_up import kept_signs
 from calibration.training.projection import fit, training_windows
 from calibration.training.trainer import Recipe, Run, embed_inputs, embedder, split
-from engines.features import KEYPOINTS
+from engines.features import ANGLES, KEYPOINTS
+from engines.networks.slgcn import SlgcnShape
 
 MADE_UP = 600
 """Signs of the synthetic signer in the row that mixes them in: a quarter of a batch's glosses."""
@@ -40,6 +42,7 @@ class Variant:
     recipe: dict[str, Any] = field(default_factory=dict)
     augmentation: dict[str, float] = field(default_factory=dict)
     made_up: bool = False
+    idle: bool = False  # idle movement of the synthetic signer as background
 
 
 FIRST, SECOND = "as it ships", "as it ships, another seed"
@@ -60,33 +63,47 @@ ROWS = {
     ),
     "in bfloat16": Variant({"bfloat16": True}),
 }
+ROWS_3D = {
+    FIRST: Variant(),
+    SECOND: Variant({"seed": 1}),
+    "with idle movement as background": Variant(idle=True),
+}
 
 
 def main() -> None:
     """Train, score and print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--work", type=Path, required=True, metavar="DIR", help="folder of the runs")
+    parser.add_argument("--modality", choices=("2d", "3d"), default="2d", help="which encoder (default: 2d)")
     parser.add_argument("--steps", type=int, default=1000, metavar="N", help="batches (default: 1000)")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"), metavar="DIR")
     parser.add_argument("--save", type=Path, metavar="FILE", help="write the figures as JSON")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    corpus = read_wlasl(args.data / "wlasl_hands.npz", KEYPOINTS)
-    background = read_dgs_unknown(args.data / "dgs_unknown_hands2d.npz")
-    made_up = kept_signs(args.work / "made-up.npz", KEYPOINTS, MADE_UP)
+    flat = args.modality == "2d"
+    features, rows = (KEYPOINTS, ROWS) if flat else (ANGLES, ROWS_3D)
+    corpus = read_wlasl(args.data / "wlasl_hands.npz", features)
+    background = read_dgs_unknown(args.data / "dgs_unknown_hands2d.npz") if flat else None
+    made_up = kept_signs(args.work / "made-up.npz", features, MADE_UP) if flat else None
+    idle = None if flat else idle_corpus(features)
     train, dev = split(corpus)
 
     def starting(name: str, variant: Variant) -> Callable[[], Run]:
         def start() -> Run:
-            recipe = replace(Recipe(steps=args.steps), **variant.recipe)
-            folder = args.work / name.replace(" ", "-")
-            run = Run(folder, corpus, background, recipe, made_up=made_up if variant.made_up else None)
+            run = Run(
+                args.work / name.replace(" ", "-"),
+                corpus,
+                idle if variant.idle else background,
+                replace(Recipe(steps=args.steps), **variant.recipe),
+                SlgcnShape(features=features.name),
+                made_up=made_up if variant.made_up else None,
+            )
             run.augmentation = run.augmentation._replace(**variant.augmentation)
             return run
 
         return start
 
-    trained = train_all({name: starting(name, variant) for name, variant in ROWS.items()})
+    trained = train_all({name: starting(name, variant) for name, variant in rows.items()})
     found = {name: score(dev, embedder([network])).metrics() for name, network in trained.items()}
     inputs, gloss = training_windows(train)
     for name, networks in {
@@ -100,7 +117,11 @@ def main() -> None:
         found[name] = score(dev, embedder(networks, projection)).metrics()
     show("trained", found, f"{args.steps} steps each")
     if args.save:
-        save(args.save, f"python benchmarks/training_ablation.py --steps {args.steps}", found)
+        save(
+            args.save,
+            f"python benchmarks/training_ablation.py --modality {args.modality} --steps {args.steps}",
+            found,
+        )
 
 
 if __name__ == "__main__":

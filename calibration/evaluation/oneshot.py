@@ -99,7 +99,7 @@ def score_rows(corpus: Labelled, rows: Array) -> OneShot:
         ValueError: no gloss has a clip by another signer than its exemplar's.
     """
     exemplars, queries = split(corpus)
-    return _scored(corpus, exemplars, queries, rows[queries] @ rows[exemplars].T)
+    return scored(corpus, exemplars, queries, rows[queries] @ rows[exemplars].T)
 
 
 def score_fused(corpus: Labelled, modalities: Sequence[Modality]) -> OneShot:
@@ -115,7 +115,7 @@ def score_fused(corpus: Labelled, modalities: Sequence[Modality]) -> OneShot:
         ValueError: no gloss has a clip by another signer than its exemplar's.
     """
     exemplars, queries = split(corpus)
-    return _scored(corpus, exemplars, queries, fused_scores(modalities, exemplars, queries))
+    return scored(corpus, exemplars, queries, fused_scores(modalities, exemplars, queries))
 
 
 def fused_scores(
@@ -223,9 +223,10 @@ def mistaken_pairs(own: NDArray[np.int64], scores: Array) -> list[Alike]:
     return sorted(found, key=lambda one: (-sum(one.mistaken), sum(one.queries), one.glosses))
 
 
-def _scored(
+def scored(
     corpus: Labelled, exemplars: NDArray[np.int64], queries: NDArray[np.int64], scores: Array
 ) -> OneShot:
+    """The figures of scores (queries, exemplars), the higher the more alike; exemplars and queries as `split` has them."""
     right = corpus.gloss[queries][:, None] == corpus.gloss[exemplars][None]
     rank = ranks(corpus, exemplars, queries, scores)
     return OneShot(
