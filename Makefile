@@ -28,7 +28,7 @@ tensorrt: $(VENV)/.dev
 	$(BIN)/pip install --quiet --editable '.[tensorrt-rtx]'
 
 test-tensorrt: tensorrt
-	$(BIN)/pytest -m slow -k tensorrt_rtx tests/engines/test_engines.py
+	$(BIN)/pytest -m slow -k tensorrt_rtx tests/engines
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

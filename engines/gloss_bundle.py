@@ -15,6 +15,7 @@ from engines.bundle import (
     loaded_part,
     read_part,
     sha256_of,
+    shipped_folder,
     verify_part,
     write_parts,
 )
@@ -22,6 +23,8 @@ from engines.errors import BundleError
 from engines.runtime.base import TensorSpec
 from engines.tick_features import STRIDE, tick_features_named
 
+KIND = "transcripts"
+"""Where those that ship lie, as `shipped_folder` takes it."""
 FEATURES = "features"
 SCORES = "log_probabilities"
 STATES = ("first", "second", "hidden")
@@ -99,10 +102,27 @@ class GlossBundle:
         return cls.load(folder)
 
 
+def shipped_gloss_bundles() -> list[str]:
+    """Names of the transcript networks that ship with Signspot."""
+    return sorted(path.parent.name for path in shipped_folder(KIND).glob(f"*/{CARD}"))
+
+
+def is_gloss_bundle(name_or_path: str) -> bool:
+    """Whether that is a transcript network, by its card; an encoder, say, is none."""
+    for folder in (Path(name_or_path), shipped_folder(KIND) / name_or_path):
+        if folder.is_dir():
+            try:
+                card = msgspec.json.decode((folder / CARD).read_bytes())
+            except (OSError, msgspec.DecodeError):
+                return False
+            return isinstance(card, dict) and "glosses" in card
+    return False
+
+
 def find_gloss_bundle(name_or_path: str) -> GlossBundle:
     """A transcript network that ships with Signspot, or the one in a folder.
 
     Raises:
         BundleError: there is no such bundle, or it is damaged.
     """
-    return GlossBundle.load(bundle_folder(name_or_path, "transcripts", "transcript network"))
+    return GlossBundle.load(bundle_folder(name_or_path, KIND, "transcript network"))

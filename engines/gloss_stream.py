@@ -7,11 +7,12 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
+from engines.choice import AUTO
 from engines.errors import BundleError
 from engines.gloss_bundle import FEATURES, SCORES, STATES, GlossBundle
+from engines.gloss_step import open_step
 from engines.landmarks import Landmarks
 from engines.runtime.base import Placement
-from engines.runtime.onnxruntime import Device, OnnxRuntimeEngine
 from engines.tick_features import STRIDE, Image, Row, TickFeatures, tick_features_named
 
 Array = NDArray[np.float32]
@@ -24,7 +25,7 @@ class GlossStream:
     """
 
     def __init__(
-        self, bundle: GlossBundle, *, threads: int = 1, mirrored: bool = False, device: Device = "auto"
+        self, bundle: GlossBundle, *, threads: int = 1, mirrored: bool = False, engine: str = AUTO
     ) -> None:
         """Make the bundle ready to run.
 
@@ -32,10 +33,11 @@ class GlossStream:
             bundle: network and card.
             threads: CPU threads for one run.
             mirrored: the camera shows a mirror image; landmarks are turned back.
-            device: where to run.
+            engine: what executes the network, as `open_step` takes it.
 
         Raises:
             BundleError: network and card do not belong together.
+            ConfigError, MissingExtra: the engine that is asked for is not there.
             EngineError: the network cannot be executed.
         """
         self.glosses = bundle.card.glosses
@@ -43,7 +45,7 @@ class GlossStream:
         self._features = tick_features_named(bundle.card.features)
         self._dtype = np.uint8 if self._features.needs == "picture" else np.float32
         self._mirrored = mirrored
-        self._engine = OnnxRuntimeEngine(bundle.model, threads=threads, device=device)
+        self._engine = open_step(bundle, engine=engine, threads=threads)
         inputs = {spec.name: spec for spec in self._engine.inputs}
         outputs = {spec.name: spec for spec in self._engine.outputs}
         states = inputs.keys() - {FEATURES}
@@ -138,11 +140,12 @@ class GlossStream:
         waiting = np.concatenate([self._waiting, rows.astype(self._dtype)])
         whole = len(waiting) // STRIDE * STRIDE
         self._waiting = waiting[whole:]
-        if not whole:
-            return np.zeros((0, len(self.glosses) + 1), np.float32)
-        found = self._engine.run({FEATURES: waiting[None, :whole], **self._state})
-        self._state = {name: found[f"new_{name}"] for name in self._zero}
-        scores = np.asarray(found[SCORES][0], np.float32)
+        steps = [np.zeros((0, len(self.glosses) + 1), np.float32)]
+        for first in range(0, whole, STRIDE):
+            found = self._engine.run({FEATURES: waiting[None, first : first + STRIDE], **self._state})
+            self._state = {name: found[f"new_{name}"] for name in self._zero}
+            steps.append(found[SCORES][0])
+        scores = np.concatenate(steps)
         skipped = min(self._to_skip, len(scores))
         self._to_skip -= skipped
         self._told += len(scores) - skipped

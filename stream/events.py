@@ -125,7 +125,9 @@ class Status(Event, frozen=True, kw_only=True):
     cpu_ms_per_tick: float | None  # CPU time of the whole process per tick, last 5 s
     encoders: list[str]
     encoders_missing: list[str]  # in the gallery, but not running (or the reverse)
-    engines: dict[str, EngineStatus]  # by encoder, and "pose" where an engine runs its networks
+    engines: dict[
+        str, EngineStatus
+    ]  # by encoder, "pose" where an engine runs its networks, and "transcript" where one runs
     glosses: int  # in the gallery
     gallery: str  # its path, "" when there is none
     utc_of_zero_us: int | None  # UTC of stream second 0; None before the first frame

@@ -36,6 +36,7 @@ def add_engine_option(parser: argparse._ActionsContainer) -> None:
         default=AUTO,
         choices=CHOICES,
         metavar="NAME",
-        help=f"what executes the encoders, and live blaze's networks and your own pose network ({what}); on a GPU :float16 "
-        "or :bfloat16 after the name computes in half precision, but for networks that lose too much by it",
+        help="what executes the encoders, and live the transcript network, blaze's networks and your own pose network "
+        f"({what}); on a GPU :float16 or :bfloat16 after the name computes in half precision, but for networks that lose "
+        "too much by it",
     )

@@ -489,6 +489,8 @@ class Pipeline:
         places = {encoder.name: encoder.where() for encoder in self._encoders}
         if isinstance(self._estimator, PlacedPose):
             places["pose"] = self._estimator.where()
+        if self._transcriber is not None:
+            places["transcript"] = self._transcriber.network.where()
         return {
             name: EngineStatus(
                 device=place.device, runtime=place.runtime, precision=place.precision, reason=place.reason

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from engines.choice import AUTO
 from engines.encoders import Encoder
 from engines.errors import RecordingError
 from engines.pose.base import PoseEstimator
@@ -53,6 +54,7 @@ def replay(
     send: Callable[[Message], None],
     landmarks: bool = False,
     progress: Callable[[int], None] | None = None,
+    engine: str = AUTO,
 ) -> None:
     """Repeat the run and send its detections and hypotheses (and landmarks on demand).
 
@@ -65,6 +67,7 @@ def replay(
         send: takes every message.
         landmarks: whether to send the landmarks of every tick.
         progress: called with the number of frames read so far.
+        engine: what executes the run's transcript network, as `open_transcript` takes it.
 
     Raises:
         RecordingError: the run used another estimator or encoder, or the recording is damaged.
@@ -83,7 +86,7 @@ def replay(
     pictures = [encoder.name for encoder in encoders if encoder.pictures]
     levels = ladder([encoder.name for encoder in encoders], pictures=pictures)
     pose = PoseStage(estimator, pictures=bool(pictures))
-    transcriber = _transcriber(folder, setup, encoders)
+    transcriber = _transcriber(folder, setup, encoders, engine)
     shared = transcriber.encoders if transcriber is not None else ()
     spotting = SpottingStage(encoders, _gallery(folder, setup.gallery), shared=shared)
     reporter = Reporter(
@@ -119,7 +122,9 @@ def replay(
         reporter.end(spotting.flush(), transcriber.flush() if transcriber is not None else ())
 
 
-def _transcriber(folder: Path, setup: StartLine, encoders: Sequence[Encoder]) -> TranscriptStage | None:
+def _transcriber(
+    folder: Path, setup: StartLine, encoders: Sequence[Encoder], engine: str
+) -> TranscriptStage | None:
     if not setup.transcript:
         return None
     model = folder / setup.language_model if setup.language_model else None
@@ -129,6 +134,7 @@ def _transcriber(folder: Path, setup: StartLine, encoders: Sequence[Encoder]) ->
         language_model=model,
         mirrored=setup.mirrored,
         estimator=setup.estimator,
+        engine=engine,
     )
 
 

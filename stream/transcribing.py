@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from engines.choice import AUTO
 from engines.encoders import Encoder
 from engines.errors import BundleError
 from engines.gloss_bundle import find_gloss_bundle
@@ -155,6 +156,7 @@ def open_transcript(
     threads: int = 1,
     mirrored: bool = False,
     estimator: str = "",
+    engine: str = AUTO,
 ) -> TranscriptStage:
     """A transcript network that ships with Signspot, or the one in a folder, ready for a stream.
 
@@ -165,14 +167,16 @@ def open_transcript(
         threads: CPU threads of one run.
         mirrored: the camera shows a mirror image.
         estimator: name of the pose estimator that runs before it.
+        engine: what executes the network, as `engines.gloss_step.open_step` takes it.
 
     Raises:
         BundleError: there is no such network, it is damaged, or the encoder or the face that it needs is not there.
         LanguageModelError: the language model cannot be read.
+        ConfigError, MissingExtra: the engine that is asked for is not there.
         EngineError: the network cannot be executed.
     """
     bundle = find_gloss_bundle(name_or_path)
-    network = GlossStream(bundle, threads=threads, mirrored=mirrored)
+    network = GlossStream(bundle, threads=threads, mirrored=mirrored, engine=engine)
     if network.features.needs == "face" and pose_of(estimator) != FACE:
         raise BundleError(
             f"the transcript network in {bundle.folder} sees the face, which {estimator or 'nobody'} does not look for: "

@@ -19,6 +19,8 @@ from engines.accuracy import LIMITS, ROWS, difference, samples
 from engines.choice import ONNXRUNTIME, TORCH, open_engine
 from engines.encoders import find_bundle, shipped_bundles
 from engines.errors import ConfigError, EngineError, MissingExtra
+from engines.gloss_bundle import find_gloss_bundle, is_gloss_bundle, shipped_gloss_bundles
+from engines.gloss_step import one_step
 from engines.pose.blaze import networks as blaze
 from engines.precision import PRECISIONS, Precision
 from engines.runtime import tensorrt
@@ -92,7 +94,7 @@ def add_arguments(tasks: Any) -> None:
     clean.add_argument("--all", action="store_true", help="remove the good ones too")
 
 
-_WHICH = f"a shipped encoder, a bundle's folder, or one of {', '.join(POSE)} (default: all that ship)"
+_WHICH = f"a shipped encoder or transcript network, a bundle's folder, or one of {', '.join(POSE)} (default: all that ship)"
 
 
 def run(args: argparse.Namespace) -> int:
@@ -118,8 +120,16 @@ def networks(names: list[str]) -> Iterator[tuple[str, bytes]]:
         BundleError: there is no such bundle.
         MissingExtra: mediapipe, whose wheel the pose networks come from, is not installed.
     """
-    for name in names or [*shipped_bundles(), *POSE]:
-        yield name, blaze.network(POSE[name]) if name in POSE else find_bundle(name).model
+    for name in names or [*shipped_bundles(), *shipped_gloss_bundles(), *POSE]:
+        yield name, _network(name)
+
+
+def _network(name: str) -> bytes:
+    if name in POSE:
+        return blaze.network(POSE[name])
+    if is_gloss_bundle(name):
+        return one_step(find_gloss_bundle(name).model)  # as `open_step` asks for it
+    return find_bundle(name).model
 
 
 def checked(name: str, model: bytes) -> Iterator[Checked]:
@@ -198,7 +208,7 @@ def _list(args: argparse.Namespace, console: Console) -> int:
             entry.network,
             f"{entry.flavour} {entry.version}",
             entry.precision,
-            f"1..{entry.batches[2]}",
+            f"1..{entry.batches[2]}" if any(None in shape for _, shape, _ in entry.inputs) else "1",
             entry.gpu or "built without one",
             f"{found.size / 2**20:.1f}",
             f"{entry.built_utc}, {entry.built_s:.1f} s",

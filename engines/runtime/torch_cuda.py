@@ -482,6 +482,30 @@ def _max_pool(
     return run(x, list(kernel_shape), list(strides or [1] * rank), [0] * rank, wide, bool(ceil_mode))
 
 
+def _average_pool(
+    x: Any,
+    *,
+    kernel_shape: Any,
+    strides: Any = None,
+    pads: Any = None,
+    ceil_mode: int = 0,
+    count_include_pad: int = 0,
+    auto_pad: str = "NOTSET",
+) -> Any:
+    import torch
+
+    rank = len(kernel_shape)
+    before, after = _sides(pads, rank)
+    if any(before) or any(after) or ceil_mode or auto_pad not in ("NOTSET", "VALID"):
+        raise EngineError("averages over padding are not known to the torch engine")
+    run = {
+        1: torch.nn.functional.avg_pool1d,
+        2: torch.nn.functional.avg_pool2d,
+        3: torch.nn.functional.avg_pool3d,
+    }[rank]
+    return run(x, list(kernel_shape), list(strides or [1] * rank))
+
+
 def _resize(
     x: Any,
     region: Any = None,
@@ -523,6 +547,14 @@ def _batch_norm(
     return torch.nn.functional.batch_norm(x, mean, variance, scale, bias, eps=epsilon)
 
 
+def _layer_norm(
+    x: Any, scale: Any, bias: Any = None, *, axis: int = -1, epsilon: float = 1e-5, stash_type: int = 1
+) -> Any:
+    import torch
+
+    return torch.nn.functional.layer_norm(x, x.shape[axis:], scale, bias, epsilon)
+
+
 def _concat(*parts: Any, axis: int) -> Any:
     import torch
 
@@ -550,6 +582,7 @@ def _filled(shape: Any, *, value: float = 0.0) -> Any:
 OPERATORS: dict[str, Callable[..., Any]] = {
     "Abs": lambda x: x.abs(),
     "Add": lambda a, b: a + b,
+    "AveragePool": _average_pool,
     "BatchNormalization": _batch_norm,
     "Cast": _cast,
     "Clip": _clip,
@@ -567,10 +600,12 @@ OPERATORS: dict[str, Callable[..., Any]] = {
     "GlobalAveragePool": lambda x: x.mean(list(range(2, x.ndim)), keepdim=True),
     "Greater": lambda a, b: a > b,
     "Identity": lambda x: x,
+    "LayerNormalization": _layer_norm,
     "LeakyRelu": lambda x, *, alpha=0.01: x.where(x >= 0, alpha * x),
     "LogSoftmax": lambda x, *, axis=-1: x.log_softmax(axis),
     "MatMul": lambda a, b: a @ b,
     "MaxPool": _max_pool,
+    "Mod": lambda a, b: a.remainder(b),
     "Mul": lambda a, b: a * b,
     "Neg": lambda x: -x,
     "Pad": _pad,

@@ -336,4 +336,5 @@ def transcriber_of(args: argparse.Namespace, encoders: Sequence[Encoder]) -> Tra
         language_model=args.language_model,
         mirrored=args.mirrored,
         estimator=args.pose,
+        engine=args.engine,
     )

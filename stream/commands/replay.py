@@ -60,6 +60,7 @@ def run(args: argparse.Namespace) -> int:
             encoders=encoders,
             send=send,
             progress=lambda done: progress.update(bar, completed=done),
+            engine=args.engine,
         )
     for message in messages:
         if isinstance(message, Detection):

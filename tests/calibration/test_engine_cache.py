@@ -11,8 +11,12 @@ from engines.accuracy import LIMITS
 from engines.bundle import ModelBundle
 from engines.choice import open_engine
 from engines.errors import EngineError
+from engines.gloss_bundle import find_gloss_bundle
+from engines.gloss_step import one_step
+from engines.gloss_stream import GlossStream
 from engines.runtime import tensorrt
 from engines.runtime.base import Engine, TensorSpec
+from engines.runtime.onnxruntime import OnnxRuntimeEngine
 from engines.runtime.tensorrt import Batches, Built
 from engines.skeleton import CHANNELS
 from run_stream import main
@@ -105,6 +109,45 @@ def test_engines_are_built_listed_and_removed(bundle: Path, capsys: pytest.Captu
     assert "0 engines removed" in words(capsys)
     assert main(["engines", "clean", "--all"]) == 0
     assert "2 engines removed" in words(capsys)
+
+
+@pytest.mark.usefixtures("bundle")
+def test_a_transcript_network_is_compared_a_step_at_a_time(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(build, "gpu_name", lambda: "")
+    assert main(["engines", "check", "lexicon60"]) == 0
+    text = words(capsys)
+    for engine in ("onnxruntime", "torch"):
+        assert f"✓ lexicon60 {engine} float32" in text
+
+
+@pytest.mark.usefixtures("bundle", "builder")
+def test_what_is_built_of_a_transcript_network_is_what_a_start_asks_for(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    specs = OnnxRuntimeEngine(one_step(find_gloss_bundle("lexicon60").model))
+
+    def fixed(model: bytes, flavour: str, *, batches: Batches | None = None) -> Built:
+        return Built(b"plan", specs.inputs, specs.outputs, (batches or Batches()).most)
+
+    monkeypatch.setattr(tensorrt, "build", fixed)
+    assert main(["engines", "build", "lexicon60"]) == 0
+    assert "✓ lexicon60: 0.0 MiB" in words(capsys)
+    assert main(["engines", "list"]) == 0
+    assert "lexicon60 tensorrt-rtx 1.2 float32 1 built without one" in words(capsys), "it takes one step"
+    started: list[str] = []
+
+    class Loaded(OnnxRuntimeEngine):
+        def __init__(self, built: Built, flavour: str, *, reason: str, **_: object) -> None:
+            super().__init__(one_step(find_gloss_bundle("lexicon60").model))
+            started.append(reason)
+
+    monkeypatch.setattr("engines.choice.check_usable", lambda flavour: None)
+    monkeypatch.setattr("engines.choice.TensorrtEngine", Loaded)
+    stream = GlossStream(find_gloss_bundle("lexicon60"), engine="tensorrt-rtx")
+    assert started == ["taken from the cache"]
+    assert len(stream.finish()) == 0
 
 
 @pytest.mark.usefixtures("builder")

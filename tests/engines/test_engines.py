@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +20,10 @@ from engines.accuracy import Refused, verified
 from engines.choice import open_engine
 from engines.encoders import find_bundle
 from engines.errors import ConfigError, EngineError, MissingExtra
+from engines.gloss_bundle import find_gloss_bundle, shipped_gloss_bundles
+from engines.gloss_step import one_step
 from engines.pose.blaze import networks
-from engines.precision import in_precision
+from engines.precision import PRECISIONS, Precision, in_precision
 from engines.runtime import tensorrt
 from engines.runtime.base import Placement, TensorSpec
 from engines.runtime.onnxruntime import OnnxRuntimeEngine
@@ -35,19 +39,46 @@ def torch_engine(model: bytes) -> TorchEngine:
 
 
 def drawn(model: bytes, rows: int = 3) -> dict[str, NDArray[np.generic]]:
-    (spec,) = OnnxRuntimeEngine(model).inputs
     rng = np.random.default_rng(0)
-    shape = [rows if size is None else size for size in spec.shape]
-    if spec.dtype == "uint8":
-        return {spec.name: rng.integers(0, 256, shape, dtype=np.uint8)}
-    return {spec.name: rng.random(shape, dtype=np.float32)}
+    found: dict[str, NDArray[np.generic]] = {}
+    for spec in OnnxRuntimeEngine(model).inputs:
+        shape = [rows if size is None else size for size in spec.shape]
+        if spec.dtype == "uint8":
+            found[spec.name] = rng.integers(0, 256, shape, dtype=np.uint8)
+        else:
+            found[spec.name] = rng.random(shape, dtype=np.float32)
+    return found
 
 
-SHIPPED = {
+def step_of(name: str) -> bytes:
+    return one_step(find_gloss_bundle(name).model)
+
+
+def compiled_for_tensorrt_rtx(model: bytes, precision: Precision) -> None:
+    """Compile a network and compare what goes in and out of the engine with the network.
+
+    Without a GPU no engine can be loaded: its names stand in it, its shapes in the network that was built.
+    """
+    try:
+        tensorrt.version("tensorrt-rtx")
+    except MissingExtra as error:
+        pytest.skip(str(error))
+    made = tensorrt.build(in_precision(simplified(model), precision), "tensorrt-rtx")
+    reference = OnnxRuntimeEngine(model)
+    assert made.inputs == reference.inputs
+    assert {spec.name: spec.shape[1:] for spec in made.outputs} == {
+        spec.name: spec.shape[1:] for spec in reference.outputs
+    }
+    for spec in (*made.inputs, *made.outputs):
+        assert spec.name.encode() in made.plan
+
+
+SHIPPED: dict[str, Callable[[], bytes]] = {
     "slgcn2d": lambda: find_bundle("slgcn2d").model,
     "slgcn2d10": lambda: find_bundle("slgcn2d10").model,
     "slgcn3d": lambda: find_bundle("slgcn3d").model,
     "i3d_mlp": lambda: find_bundle("i3d_mlp").model,
+    **{name: partial(step_of, name) for name in shipped_gloss_bundles()},
     "hand": lambda: networks.network(networks.HAND),
     "pose": lambda: networks.network(networks.POSE),
     "recrop": lambda: networks.network(networks.RECROP),
@@ -92,6 +123,17 @@ OPERATORS = {
     ),
     "pooling with padding": small(
         "MaxPool", [], (2, 3, 9, 7), kernel_shape=[3, 2], pads=[1, 0, 0, 1], strides=[2, 2]
+    ),
+    "average pooling": small("AveragePool", [], (2, 3, 9, 7), kernel_shape=[3, 2], strides=[2, 2]),
+    "normalisation of a row": small(
+        "LayerNormalization",
+        [RNG.normal(size=7).astype(np.float32), RNG.normal(size=7).astype(np.float32)],
+        (2, 3, 7),
+        axis=-1,
+        epsilon=1e-2,
+    ),
+    "normalisation without a shift": small(
+        "LayerNormalization", [RNG.normal(size=(3, 7)).astype(np.float32)], (2, 3, 7), axis=1
     ),
     "depth to space": small("DepthToSpace", [], (2, 8, 3, 5), blocksize=2, mode="DCR"),
     "depth to space by columns": small("DepthToSpace", [], (2, 8, 3, 5), blocksize=2, mode="CRD"),
@@ -143,6 +185,13 @@ def test_an_unknown_operator_is_named() -> None:
         torch_engine(small("Erf", [], (2, 3)))
 
 
+@pytest.mark.parametrize("changes", [{"pads": [1, 0, 0, 1]}, {"ceil_mode": 1}, {"auto_pad": "SAME_UPPER"}])
+def test_an_average_over_padding_is_refused_and_not_guessed(changes: dict[str, Any]) -> None:
+    engine = torch_engine(small("AveragePool", [], (2, 3, 9, 7), kernel_shape=[2, 2], **changes))
+    with pytest.raises(EngineError, match="averages over padding are not known"):
+        engine.run({"x": np.zeros((2, 3, 9, 7), np.float32)})
+
+
 def test_a_damaged_network_and_a_missing_gpu_are_said() -> None:
     with pytest.raises(EngineError, match="no ONNX network"):
         torch_engine(b"garbage")
@@ -162,7 +211,7 @@ def test_wrong_inputs_are_refused() -> None:
 # -- half precision --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["slgcn2d", "hand"])
+@pytest.mark.parametrize("name", ["slgcn2d", "lexicon60", "hand"])
 def test_float16_loses_little(name: str) -> None:
     model = SHIPPED[name]()
     inputs = drawn(model)
@@ -490,20 +539,7 @@ def test_a_cache_that_cannot_be_written_is_done_without(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("precision", ["float32", "float16", "bfloat16"])
+@pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("name", SHIPPED)
-def test_every_network_compiles_for_tensorrt_rtx(name: str, precision: str) -> None:
-    """Without a GPU none can be loaded: its names stand in the engine, its shapes in the network that was built."""
-    try:
-        tensorrt.version("tensorrt-rtx")
-    except MissingExtra as error:
-        pytest.skip(str(error))
-    model = SHIPPED[name]()
-    made = tensorrt.build(in_precision(simplified(model), precision), "tensorrt-rtx")  # type: ignore[arg-type]
-    reference = OnnxRuntimeEngine(model)
-    assert made.inputs == reference.inputs
-    assert {spec.name: spec.shape[1:] for spec in made.outputs} == {
-        spec.name: spec.shape[1:] for spec in reference.outputs
-    }
-    for spec in (*made.inputs, *made.outputs):
-        assert spec.name.encode() in made.plan
+def test_every_network_compiles_for_tensorrt_rtx(name: str, precision: Precision) -> None:
+    compiled_for_tensorrt_rtx(SHIPPED[name](), precision)

@@ -12,11 +12,14 @@ import torch
 
 from calibration.training.gloss_export import gloss_onnx
 from engines.gloss_bundle import GlossBundle, GlossCard
+from engines.gloss_step import one_step
 from engines.gloss_stream import GlossStream
 from engines.landmarks import Landmarks
 from engines.networks.gloss_ctc import GlossCtc, GlossCtcShape
 from engines.networks.picture_features import FRONTS, Front, FrontName, ResNet2Plus1D, TimeConv
+from engines.precision import PRECISIONS, Precision
 from engines.tick_features import PictureRow
+from tests.engines.test_engines import compiled_for_tensorrt_rtx
 
 torch.set_num_threads(1)
 GLOSSES = tuple("ABCDE")
@@ -89,7 +92,10 @@ def test_ticks_one_by_one_give_what_the_whole_gives(front: FrontName) -> None:
 
 
 @FRONT
-def test_live_a_frame_at_a_time_it_says_what_it_said_in_training(front: FrontName, tmp_path: Path) -> None:
+@pytest.mark.parametrize("engine", ["onnxruntime", "torch"])
+def test_live_a_frame_at_a_time_it_says_what_it_said_in_training(
+    front: FrontName, engine: str, tmp_path: Path
+) -> None:
     net = network(front)
     card = GlossCard(
         name="pixels",
@@ -101,7 +107,8 @@ def test_live_a_frame_at_a_time_it_says_what_it_said_in_training(front: FrontNam
         licence="Apache-2.0",
     )
     bundle = GlossBundle.write(tmp_path / "pixels", model=gloss_onnx(net, half=False), card=card)
-    stream, found = GlossStream(bundle), []
+    stream, found = GlossStream(bundle, engine=engine), []
+    assert stream.where().runtime.startswith(engine)
     nobody = Landmarks.absent(2 * SIZE, 2 * SIZE, "made up")
     small = pictures(23)
     for picture in small:  # as a camera of twice the size gives them
@@ -110,6 +117,13 @@ def test_live_a_frame_at_a_time_it_says_what_it_said_in_training(front: FrontNam
     with torch.inference_mode():
         whole = net(torch.from_numpy(small[None]))[0].numpy()
     np.testing.assert_allclose(np.concatenate([*found, stream.finish()]), whole, atol=1e-4)
+
+
+@pytest.mark.slow
+@FRONT
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_a_step_compiles_for_tensorrt_rtx(front: FrontName, precision: Precision) -> None:
+    compiled_for_tensorrt_rtx(one_step(gloss_onnx(network(front))), precision)
 
 
 @FRONT

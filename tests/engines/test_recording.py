@@ -18,6 +18,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode  # noqa: E402
 from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 
 from engines.encoders import find_bundle  # noqa: E402
+from engines.gloss_bundle import find_gloss_bundle  # noqa: E402
+from engines.gloss_step import one_step  # noqa: E402
 from engines.pose.blaze import networks  # noqa: E402
 from engines.precision import in_precision  # noqa: E402
 from engines.runtime.torch_cuda import READ_HERE, TorchEngine  # noqa: E402
@@ -85,6 +87,12 @@ NETWORKS: dict[str, Callable[[], bytes]] = {
 }
 
 
+def _flat_layer_norm(x: Any, shape: list[int], scale: Any, bias: Any, epsilon: float) -> Any:
+    """`layer_norm` by its formula, over the last axis."""
+    apart = x - x.mean(-1, keepdim=True)
+    return apart * (apart.square().mean(-1, keepdim=True) + epsilon).rsqrt() * scale + bias
+
+
 @pytest.mark.parametrize("precision", ["float32", "float16"])
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_network_can_be_recorded(name: str, precision: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,6 +100,18 @@ def test_a_network_can_be_recorded(name: str, precision: Any, monkeypatch: pytes
     monkeypatch.setattr(torch.nn.functional, "batch_norm", _flat_norm)
     model = in_precision(NETWORKS[name](), precision)
     assert all(shape[0] == 3 for shape in recorded(model, 3))
+
+
+@pytest.mark.parametrize("precision", ["float32", "float16"])
+def test_a_step_of_a_transcript_network_can_be_recorded(
+    precision: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch, "conv1d", _flat_convolution)
+    monkeypatch.setattr(torch.nn.functional, "layer_norm", _flat_layer_norm)
+    bundle = find_gloss_bundle("lexicon60")
+    scores, *states = recorded(in_precision(one_step(bundle.model), precision), 1)
+    assert scores == (1, 1, len(bundle.card.glosses) + 1)
+    assert states == [spec.shape for spec in bundle.card.inputs[1:]]
 
 
 def test_the_check_sees_what_an_h100_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -182,6 +182,7 @@ def test_a_run_with_a_transcript_publishes_it_and_replays_to_the_same(
     assert told[-1].state == "final"
     status = [one for one in messages if isinstance(one, Status)][-1]
     assert "transcript" in status.stages
+    assert status.engines["transcript"].runtime.startswith("onnxruntime")
     assert list(differences(replayed(run), messages)) == []
 
 
@@ -311,6 +312,15 @@ def test_embeddings_of_another_encoder_are_refused(tmp_path: Path) -> None:
         open_transcript(str(bundle.folder))
     with pytest.raises(BundleError, match=r"embeddings of slgcn2d \(0123456789ab\), this encoder is"):
         open_transcript(str(bundle.folder), encoders=[encoder])
+
+
+def test_the_engine_that_is_asked_for_executes_the_transcript_network(bundle: GlossBundle) -> None:
+    parser = argparse.ArgumentParser()
+    live.add_arguments(parser)
+    args = parser.parse_args(["--transcript", str(bundle.folder), "--engine", "torch"])
+    stage = live.transcriber_of(args, [])
+    assert stage is not None
+    assert stage.network.where().runtime.startswith("torch")
 
 
 def test_wrong_names_and_options_are_said_plainly(tmp_path: Path) -> None:
