@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from calibration.trim import trim_hands
 from engines import joints
 from engines.errors import SignspotError
 from engines.features import KEYPOINTS, Features
@@ -119,33 +120,6 @@ def dev_glosses(names: Sequence[str], count: int = DEV_GLOSSES) -> set[str]:
     return set(sorted(names, key=lambda name: hashlib.sha1(name.encode()).hexdigest())[:count])  # noqa: S324
 
 
-def active_span(points: Array) -> tuple[int, int]:
-    """First and one past the last tick in which a hand is up.
-
-    A hand that is seen counts as up, except while it rises from or sinks back to the lowest fifth of its way at
-    either end of the track.
-
-    Args:
-        points: (T, 27, 3).
-    """
-    heights = np.stack([points[:, LEFT_HAND, 1], points[:, RIGHT_HAND, 1]], 1)
-    seen = ~np.isnan(heights).all(1)
-    if not seen.any():
-        return 0, len(points)
-    highest = np.full(len(points), np.inf)
-    highest[seen] = np.nanmin(heights[seen], axis=1)
-    top, bottom = highest[seen].min(), np.nanmax(heights)
-    up = seen & (highest < bottom - 0.2 * (bottom - top) + 1e-6)
-    if bottom - top < 0.15 or up.sum() < 8:
-        up = seen
-    which = np.flatnonzero(up)
-    first, last = int(which[0]), int(which[-1]) + 1
-    if last - first < 8:
-        which = np.flatnonzero(seen)
-        first, last = int(which[0]), int(which[-1]) + 1
-    return (first, last) if last - first >= 4 else (0, len(points))
-
-
 def read_wlasl(path: Path, features: Features = KEYPOINTS) -> Corpus:
     """`wlasl_hands.npz`, or any file in its form.
 
@@ -171,7 +145,7 @@ def read_wlasl(path: Path, features: Features = KEYPOINTS) -> Corpus:
         sided = sided_hands(hands, float(box[0] + box[2]) / 2)
         put_hands(track, sided[..., :2])
         put_body(track, box)
-        spans[i] = active_span(track)
+        spans[i] = trim_hands(track)
         points[offsets[i] : offsets[i + 1]] = _as_features(track, sided, features)
     names = tuple(str(name) for name in data["gloss_names"])
     gloss, signer = data["gloss"].astype(np.int64), data["signer"].astype(np.int64)
@@ -286,7 +260,7 @@ def _from_hands(
         put_hands(track, found[..., :2])
         if middle is not None:
             put_shoulders(track, float(middle[0]), float(middle[1]), _shoulders(track))
-        spans[i] = active_span(track)
+        spans[i] = trim_hands(track)
         points[bounds[i] : bounds[i + 1]] = _as_features(track, found, features)
     gloss = label.astype(np.int64)
     return Corpus(

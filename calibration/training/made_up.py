@@ -19,7 +19,8 @@ from calibration.synthesis.landmarks import Camera, Noise, landmarks_of
 from calibration.synthesis.lexicon import LexiconSampler, SignForm
 from calibration.synthesis.motion import Act, isolated, perform
 from calibration.synthesis.performance import Performance, Signer
-from calibration.training.corpora import Corpus, active_span
+from calibration.training.corpora import Corpus
+from calibration.trim import trim_hands
 from engines.features import KEYPOINTS, Features
 from engines.ticks import TICK_HZ
 
@@ -41,7 +42,7 @@ _ROOT = Path(__file__).parents[2]
 SOURCES = (
     *sorted((_ROOT / "calibration" / "synthesis").glob("*.py")),
     _ROOT / "calibration" / "synthesis" / "mediapipe_noise.json",
-    *(_ROOT / "calibration" / "training" / f"{name}.py" for name in ("corpora", "made_up")),
+    *(_ROOT / "calibration" / name for name in ("trim.py", "training/corpora.py", "training/made_up.py")),
     *(
         _ROOT / "engines" / f"{name}.py"
         for name in ("features", "joints", "kinematics", "landmarks", "skeleton", "ticks", "vectors")
@@ -165,7 +166,7 @@ def _performances(forms: Sequence[SignForm], seed: int) -> Iterator[tuple[Perfor
 def _cut(performance: Performance, ticks: Array, plane: bool) -> Iterator[tuple[Array, tuple[int, int], str]]:
     """One clip a sign: its ticks, the span of the sign in them, its gloss."""
     if len(performance.signs) == 1 and plane:
-        yield ticks, active_span(ticks), performance.signs[0].gloss
+        yield ticks, trim_hands(ticks), performance.signs[0].gloss
         return
     for sign in performance.signs:
         first = max(round((sign.start_s - AROUND_S) * TICK_HZ), 0)

@@ -18,7 +18,6 @@ from calibration.training.augment import Augmentation, windows
 from calibration.training.corpora import (
     Corpus,
     CorpusMissing,
-    active_span,
     dev_glosses,
     put_hands,
     read_wlasl,
@@ -26,6 +25,7 @@ from calibration.training.corpora import (
 )
 from calibration.training.losses import batch_hard_triplet, cosine_cross_entropy
 from calibration.training.trainer import CHECKPOINT, Recipe, Run, read_run, split
+from calibration.trim import trim_hands
 from engines.errors import ConfigError
 from engines.networks.slgcn import SlgcnShape
 from engines.skeleton import JOINTS, LEFT_HAND, LEFT_SHOULDER, NOSE, RIGHT_HAND, RIGHT_SHOULDER
@@ -312,6 +312,6 @@ def test_a_sign_is_cut_from_hands_up_to_hands_down() -> None:
     track = np.full((len(height), JOINTS, 3), np.nan, np.float32)
     put_hands(track, hands)
     assert np.isnan(track[:, LEFT_HAND]).all()
-    first, last = active_span(track)
+    first, last = trim_hands(track)
     assert 10 <= first <= 14
     assert 38 <= last <= 42
