@@ -43,7 +43,7 @@ from stream.clock import Tick
 from stream.gallery import Gallery, Impostors, Take
 from stream.hands import Hands
 from stream.sources import read_frames
-from stream.spotting import Similarity, Spotted, Spotter
+from stream.spotting import Scores, Similarity, Spotted, Spotter
 from stream.stages import PoseStage
 from stream.tracks import FULL_QUALITY
 from stream.windows import Window, WindowBuffer
@@ -52,6 +52,8 @@ Array = NDArray[np.float32]
 Cut = Callable[[Take, int], tuple[int, int]]
 ENCODERS = ("slgcn2d", "slgcn3d", "slgcn2d10")
 LENGTHS = (10, 14, 16, 20, 28)
+HARDEST = 500
+"""Impostors of a window that count in AS-norm, of the 4,000 that a bundle has."""
 SHIFTS = tuple(step / 4 for step in range(-8, 17))
 """Evidence by which thresholds are moved to find the recall at one false alarm."""
 
@@ -76,6 +78,7 @@ class Variant:
     lead: float | None = None
     idle: bool = True
     normalised: bool = True
+    by_query: bool = False  # whether queries are normalised as well (AS-norm)
     settled: bool = True  # whether edges go where the hands are fastest
     cut: Cut | None = None  # how exemplars are cut out of their clips
 
@@ -89,6 +92,7 @@ VARIANTS = (
     Variant(name="2D and 3D with equal weights", weights={}),
     Variant(name="windows of 16 ticks alone", lengths=(16,)),
     Variant(name="windows of 10, 14, 20 and 28 ticks", lengths=(10, 14, 20, 28)),
+    Variant(name="queries normalised as well (AS-norm)", by_query=True),
     Variant(name="begin and end by windows alone", settled=False),
     Variant(name="cosines without normalisation", normalised=False),
     Variant(name="no lead over the best other gloss", lead=0.0),
@@ -172,6 +176,39 @@ class _NoIdle:
         return getattr(self._encoder, name)
 
 
+class _ByQuery(Similarity):
+    """AS-norm: a cosine counts in deviations of the exemplar's impostors and, as much, of the window's own.
+
+    Matejka et al., "Analysis of score normalization in multilingual speaker recognition" (Interspeech 2017).
+    """
+
+    def __init__(
+        self,
+        gallery: Gallery,
+        encoders: Sequence[BundleEncoder],
+        *,
+        weights: Mapping[str, float] | None = None,
+    ) -> None:
+        super().__init__(gallery, encoders, weights=weights)
+        self._impostors = {encoder.name: encoder.background for encoder in encoders}
+
+    def score(self, windows: Mapping[str, Sequence[Window]], embeddings: Mapping[str, Array]) -> Scores:
+        """As `Similarity.score`."""
+        scores = super().score(windows, embeddings)
+        total, share = np.zeros_like(scores.normal), 0.0
+        for name, bank in self._banks.items():
+            own, impostors = scores.per_encoder[name], self._impostors[name]
+            if name not in embeddings or np.isnan(own).any() or impostors is None:
+                return scores
+            spans = [(window.start_tick, window.end_tick) for window in windows[name]]
+            rows = embeddings[name][[spans.index(span) for span in scores.spans]]
+            hardest = np.sort(rows @ impostors.T, axis=1)[:, -HARDEST:]
+            by_query = (own - hardest.mean(1, keepdims=True)) / hardest.std(1, keepdims=True)
+            total += bank.weight * (by_query + (own - bank.mean) / bank.deviation) / 2
+            share += bank.weight
+        return replace(scores, normal=np.asarray(total / share, np.float32))
+
+
 def play(
     steps: Sequence[Step],
     length_s: float,
@@ -181,7 +218,8 @@ def play(
 ) -> Played:
     """Spot in one video's embeddings."""
     chosen = [encoder if variant.idle else _NoIdle(encoder) for encoder in encoders]
-    similarity = Similarity(gallery, chosen, weights=variant.weights)  # type: ignore[arg-type]
+    kind = _ByQuery if variant.by_query else Similarity
+    similarity = kind(gallery, chosen, weights=variant.weights)  # type: ignore[arg-type]
     spotter = Spotter(gallery)
     sweep = Sweep(gallery, SHIFTS)
     spotted: list[Spotted] = []
