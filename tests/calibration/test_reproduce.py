@@ -171,7 +171,7 @@ def test_matches_lead_to_signs_that_the_exemplar_alone_does_not(hand_made: Any) 
     found = search(gallery, encoders, hand_made_videos(), k=2)
     assert found.taken == {"YES": 2, "NO": 0}
     assert found.fused.f1 < 0.8, "the last of three is found at the other movement"
-    assert found.transferred.f1 > 0.95
+    assert found.transferred.f1 > 0.9
     assert found.answers["v2"]["YES"].start_s == pytest.approx(76 * 0.04, abs=0.16)
 
 
