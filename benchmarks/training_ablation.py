@@ -61,7 +61,6 @@ ROWS = {
     "windows of 0.62 to 1.67 of a sign (speed 0.6 to 1.6)": Variant(
         augmentation={"shortest": 1 / 1.6, "longest": 1 / 0.6}
     ),
-    "in bfloat16": Variant({"bfloat16": True}),
 }
 ROWS_3D = {
     FIRST: Variant(),
